@@ -1,0 +1,29 @@
+"""Redis streams, and everything this project asks of Redis. Nothing else imports `redis`.
+
+`connection` holds the client and its reasons; `publisher` writes; `reader` reads for oneself; `group` works a stream off
+together with others; `lease` gives a thing to one process at a time; `values` keeps the latest of something; `embedded`
+starts a server where none is configured.
+
+    RecoverableError
+    └── BusUnavailable        Redis does not answer, or says that it cannot now
+    BusRefused                Redis understood and said no: wrong type, out of memory, no permission
+    LeaseLost(RecoverableError)
+"""
+
+from ibstream.bus.connection import Bus, BusRefused, BusUnavailable
+from ibstream.bus.group import GroupConsumer
+from ibstream.bus.lease import Lease, LeaseLost
+from ibstream.bus.publisher import Publisher
+from ibstream.bus.reader import Entry, StreamReader
+
+__all__ = [
+    "Bus",
+    "BusRefused",
+    "BusUnavailable",
+    "Entry",
+    "GroupConsumer",
+    "Lease",
+    "LeaseLost",
+    "Publisher",
+    "StreamReader",
+]

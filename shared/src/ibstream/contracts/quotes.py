@@ -1,0 +1,62 @@
+"""Streams `quotes:<shard>`: batches of positional rows; latest row per symbol in hash `quotes:last:<shard>`."""
+
+from __future__ import annotations
+
+import zlib
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from ibstream.contracts.base import Message, TimeNs
+
+
+class Quality(StrEnum):
+    """Where a row stands. Only `live` may be traded on without a thought."""
+
+    LIVE = "live"
+    DELAYED = "delayed"
+    FROZEN = "frozen"
+    SNAPSHOT = "snapshot"
+    STALE = "stale"
+    """No longer kept up: the connection, the link or the farm is down. The prices are the last known."""
+
+
+class Quote(msgspec.Struct, frozen=True, array_like=True):
+    """One row, a JSON array in this order. New columns are only ever appended.
+
+    Prices are in the instrument's currency, sizes in shares. NaN does not travel: what is not known is null.
+    """
+
+    symbol: str
+    bid: float | None = None
+    ask: float | None = None
+    last: float | None = None
+    bid_size: float | None = None
+    ask_size: float | None = None
+    last_size: float | None = None
+    volume: float | None = None
+    time_ns: TimeNs = 0
+    """When the feed received the newest of these values."""
+    quality: Quality = Quality.LIVE
+
+
+class QuoteBatch(Message, frozen=True, kw_only=True, tag="quotes.batch.v1"):
+    """What changed in one shard since the entry before, conflated to the latest row per symbol.
+
+    Within one `epoch`, `seq` counts a shard's entries from 1 without a gap: a consumer that sees n and then n+2 missed one.
+    A new epoch starts when the feed starts, reconnects or could not be sure that an entry was written; then the consumer
+    reads `quotes:last:<shard>` again.
+    """
+
+    shard: Annotated[int, Meta(ge=0)]
+    epoch: Annotated[int, Meta(ge=0)]
+    seq: Annotated[int, Meta(ge=1)]
+    published_at: TimeNs
+    rows: list[Quote]
+
+
+def shard_of(symbol: str, shards: int) -> int:
+    """The shard of a symbol: CRC-32 of its UTF-8 modulo the number of shards; the same in every language."""
+    return zlib.crc32(symbol.encode()) % shards

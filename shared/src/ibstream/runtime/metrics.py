@@ -1,0 +1,45 @@
+"""Every metric that a process of ibstream exports: one closed list, in Prometheus' naming.
+
+Labels have few values: stream names, services, reasons from closed lists; never symbols or order ids.
+"""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+CONNECTION_STATE = Gauge(
+    "ibstream_connection_state",
+    "1 for the state the connection to IBKR is in, 0 for the others",
+    ["service", "state"],
+)
+RECONNECTS = Counter("ibstream_reconnects", "Sessions with the Gateway that were lost or not made", ["service"])
+IBKR_CODES = Counter(
+    "ibstream_ibkr_codes",
+    "Codes received from the Gateway; class `unlisted` wants a look",
+    ["service", "code", "class"],
+)
+
+ENTRIES_PUBLISHED = Counter("ibstream_bus_entries_published", "Entries written to a stream", ["stream"])
+ENTRIES_SKIPPED = Counter("ibstream_bus_entries_skipped", "Entries of a type this version does not know", ["stream"])
+DEAD_LETTERS = Counter("ibstream_bus_dead_letters", "Entries moved to a dead-letter stream", ["stream"])
+BUS_FAILURES = Counter("ibstream_bus_failures", "Calls to Redis that failed or timed out", ["client"])
+
+ORDER_REQUESTS = Counter(
+    "ibstream_order_requests", "Order requests handled, by outcome of the gate", ["kind", "outcome"]
+)
+ORDER_REQUEST_SECONDS = Histogram(
+    "ibstream_order_request_seconds",
+    "From reading an order request to its acknowledgement",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+)
+FILLS = Counter("ibstream_fills", "Executions published")
+
+QUOTES_PUBLISHED = Counter("ibstream_quotes_published", "Quote rows written to the shards")
+QUOTES_CONFLATED = Counter("ibstream_quotes_conflated", "Updates merged into a row that was not yet sent")
+SUBSCRIPTIONS = Gauge("ibstream_subscriptions", "Market data lines in use")
+
+BAR_JOBS = Counter("ibstream_bar_jobs", "Bar jobs by how they ended", ["outcome"])
+BARS_PUBLISHED = Counter("ibstream_bars_published", "Bars written to job streams")
+
+MODE = Gauge("ibstream_mode", "1 for the mode the system is in, 0 for the others", ["mode"])
+GATEWAY_UP = Gauge("ibstream_gateway_handshake_up", "1 while the Gateway answers the API handshake")

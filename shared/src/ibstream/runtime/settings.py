@@ -1,0 +1,277 @@
+"""Everything that can be configured: `config/settings.yaml`, overridden by `SA_…` environment variables and secret files.
+
+A nested name is joined by two underscores: `broker.ibkr.port` is `SA_BROKER__IBKR__PORT`. A secret may also be a file of
+that name (lower case) in `/run/secrets`. What is unknown, malformed or contradictory stops the start with an error that
+names the setting, where its value came from, and what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NestedSecretsSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+from ibstream.runtime.errors import ConfigurationError
+from ibstream.runtime.logging import LogFormat
+
+PREFIX = "SA_"
+CONFIG_VARIABLE = "SA_CONFIG"
+"""Names the settings file, where it is not found by itself."""
+SECRETS_DIRECTORY = Path("/run/secrets")
+_SECRETS = {"redis.url", "redis.quotes_url"}
+_NOT_SETTINGS = {CONFIG_VARIABLE, "SA_TEST_REDIS_URL"}
+
+LIVE_PORTS = {4001: "Gateway", 4003: "Gateway container", 7496: "TWS"}
+PAPER_PORTS = {4002: "Gateway", 4004: "Gateway container", 7497: "TWS"}
+PAPER_ACCOUNT_PREFIX = "DU"
+
+Provider = Literal["ibkr", "simulated", "stub"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class IbkrSettings(_Section):
+    """Where the Gateway is and who we are to it."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(4002, ge=1, le=65535)
+    client_id: int = Field(1, ge=1, le=1_000_000)
+    """Base: orders use it, bars add 1, quotes add 2. Never 0, which would bind the orders of people at their screens."""
+    account_id: str = ""
+    connect_timeout_s: float = Field(20.0, gt=0, le=300)
+    probe_interval_s: float = Field(10.0, ge=1.1, le=300)
+    probe_timeout_s: float = Field(5.0, gt=0, le=60)
+
+
+class BrokerSettings(_Section):
+    """The broker, and the connection that all three services share."""
+
+    provider: Provider = "ibkr"
+    paper_trading: bool = True
+    confirm_live: str = ""
+    requests_per_s: int = Field(20, ge=1, le=100)
+    order_valid_for_s: float = Field(30.0, gt=0, le=86400)
+    ibkr: IbkrSettings = IbkrSettings()
+
+
+class DataSettings(_Section):
+    """Historical bars."""
+
+    requests_per_s: int = Field(10, ge=1, le=100)
+    request_timeout_s: float = Field(60.0, gt=0, le=600)
+    bars_per_chunk: int = Field(500, ge=1, le=10_000)
+
+
+class FeedSettings(_Section):
+    """Streaming quotes."""
+
+    symbols_file: Path = Path("symbols/sp500.txt")
+    market_data_lines: int = Field(100, ge=1, le=10_000)
+    requests_per_s: int = Field(15, ge=1, le=100)
+    reconnect_interval_s: float = Field(5.0, gt=0, le=300)
+    shards: int = Field(8, ge=1, le=256)
+    last_values_interval_s: float = Field(0.25, ge=0.01, le=60)
+
+
+class WatchdogSettings(_Section):
+    """Health and the HTTP API."""
+
+    http_host: str = "127.0.0.1"
+    http_port: int = Field(8000, ge=0, le=65535)
+    probe_interval_s: float = Field(5.0, ge=0.5, le=300)
+    probe_timeout_s: float = Field(3.0, gt=0, le=60)
+
+
+class RedisSettings(_Section):
+    """The bus."""
+
+    url: SecretStr = SecretStr("")
+    quotes_url: SecretStr = SecretStr("")
+    embedded_port: int = Field(6390, ge=1, le=65535)
+    data_dir: Path = Path(".ibstream")
+
+    @property
+    def bus_url(self) -> str:
+        """Where the services find the bus: `redis.url`, or the embedded server where that is empty."""
+        return self.url.get_secret_value() or f"redis://127.0.0.1:{self.embedded_port}/0"
+
+    @property
+    def quotes_bus_url(self) -> str:
+        """Where quotes go: `redis.quotes_url`, or the bus itself where that is empty."""
+        return self.quotes_url.get_secret_value() or self.bus_url
+
+
+class MetricsSettings(_Section):
+    """The health endpoint of each service: /livez, /readyz, /metrics."""
+
+    host: str = "127.0.0.1"
+    port_broker: int = Field(9101, ge=0, le=65535)
+    port_data: int = Field(9102, ge=0, le=65535)
+    port_feed: int = Field(9103, ge=0, le=65535)
+
+
+class LoggingSettings(_Section):
+    """What is logged and how."""
+
+    level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    format: LogFormat = "auto"
+
+
+class Settings(BaseSettings):
+    """All settings of all services; every process reads the same ones."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, case_sensitive=False
+    )
+
+    broker: BrokerSettings = BrokerSettings()
+    data: DataSettings = DataSettings()
+    feed: FeedSettings = FeedSettings()
+    watchdog: WatchdogSettings = WatchdogSettings()
+    redis: RedisSettings = RedisSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    logging: LoggingSettings = LoggingSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is pydantic's
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment first, then secret files, then the settings file."""
+        sources: list[PydanticBaseSettingsSource] = [env_settings]
+        if SECRETS_DIRECTORY.is_dir():
+            sources.append(
+                NestedSecretsSettingsSource(
+                    file_secret_settings, secrets_dir=SECRETS_DIRECTORY, secrets_nested_delimiter="__"
+                )
+            )
+        file = find_settings_file()
+        if file is not None:
+            sources.append(YamlConfigSettingsSource(settings_cls, yaml_file=file))
+        return tuple(sources)
+
+    @property
+    def symbols_path(self) -> Path:
+        """The symbol list; a relative `feed.symbols_file` is taken from the folder of the settings file."""
+        return find_config_dir() / self.feed.symbols_file
+
+
+def load_settings() -> Settings:
+    """Read, check and return the settings; raise `ConfigurationError` with all that is wrong at once."""
+    _refuse_unknown_variables(os.environ)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(problem) for problem in error.errors())) from None
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{find_settings_file()} is not valid YAML: {error}") from None
+    _refuse_contradictions(settings)
+    return settings
+
+
+def find_settings_file() -> Path | None:
+    """`$SA_CONFIG`, else `config/settings.yaml` here, else the one of the checkout this package runs from, else None."""
+    named = os.environ.get(CONFIG_VARIABLE)
+    if named:
+        if not Path(named).is_file():
+            raise ConfigurationError(f"{CONFIG_VARIABLE} names {named}, which is no file; correct or unset it")
+        return Path(named)
+    relative = Path("config") / "settings.yaml"
+    checkout = Path(__file__).resolve().parents[4]
+    return next((root / relative for root in (Path.cwd(), checkout) if (root / relative).is_file()), None)
+
+
+def find_config_dir() -> Path:
+    """The folder of the settings file, where `symbols/` lies too."""
+    file = find_settings_file()
+    if file is None:
+        raise ConfigurationError(
+            f"no config/settings.yaml here; run from the checkout or set {CONFIG_VARIABLE} to its path"
+        )
+    return file.resolve().parent
+
+
+def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+    """A typing error in a variable's name must not silently leave the default in force."""
+    sections = {name.upper() for name in Settings.model_fields}
+    for variable in sorted(environment):
+        name = variable.upper()
+        if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
+            continue
+        if name.removeprefix(PREFIX).split("__")[0] not in sections or "__" not in name:
+            raise ConfigurationError(
+                f"{variable} in the environment is no setting of ibstream; see config/settings.yaml for the names"
+            )
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    name = ".".join(path)
+    variable = PREFIX + "__".join(path).upper()
+    told = {key.upper() for key in os.environ}
+    source = variable if variable in told else str(find_settings_file() or "the defaults")
+    if problem["type"] == "extra_forbidden":
+        return f"{name}: no such setting (from {source}); see config/settings.yaml for the names"
+    shown = isinstance(problem["input"], str | int | float) and name not in _SECRETS
+    given = f", got {problem['input']!r}" if shown else ""
+    return f"{name}: {problem['msg']}{given} (from {source}); correct it there or set {variable}"
+
+
+def _refuse_contradictions(settings: Settings) -> None:
+    """Paper by default, live only on purpose."""
+    broker, port = settings.broker, settings.broker.ibkr.port
+    if broker.provider != "ibkr":
+        return
+    if broker.paper_trading and port in LIVE_PORTS:
+        raise ConfigurationError(
+            f"broker.ibkr.port {port} is the live port of the {LIVE_PORTS[port]}, but broker.paper_trading is true: "
+            "set SA_BROKER__IBKR__PORT to a paper port (4002, or 7497 for TWS), or SA_BROKER__PAPER_TRADING=false to trade live"
+        )
+    if not broker.paper_trading and port in PAPER_PORTS:
+        raise ConfigurationError(
+            f"broker.ibkr.port {port} is the paper port of the {PAPER_PORTS[port]}, but broker.paper_trading is false: "
+            "set SA_BROKER__IBKR__PORT to a live port (4001, or 7496 for TWS), or SA_BROKER__PAPER_TRADING=true"
+        )
+    if not broker.paper_trading and not broker.confirm_live:
+        raise ConfigurationError(
+            "live trading wants to be confirmed: set SA_BROKER__CONFIRM_LIVE to the id of the account to trade"
+        )
+    if broker.ibkr.account_id:
+        refuse_wrong_account(settings, broker.ibkr.account_id)
+
+
+def refuse_wrong_account(settings: Settings, account: str) -> None:
+    """Raise `ConfigurationError` unless `account` fits the mode: `DU…` for paper, the confirmed one for live."""
+    broker = settings.broker
+    is_paper = account.startswith(PAPER_ACCOUNT_PREFIX)
+    if broker.paper_trading and not is_paper:
+        raise ConfigurationError(
+            f"account {account} is no paper account ({PAPER_ACCOUNT_PREFIX}…), but broker.paper_trading is true: "
+            "point SA_BROKER__IBKR__PORT at a paper Gateway, or set SA_BROKER__PAPER_TRADING=false to trade live"
+        )
+    if not broker.paper_trading and is_paper:
+        raise ConfigurationError(
+            f"account {account} is a paper account, but broker.paper_trading is false: "
+            "set SA_BROKER__PAPER_TRADING=true, or point SA_BROKER__IBKR__PORT at a live Gateway"
+        )
+    if not broker.paper_trading and account != broker.confirm_live:
+        raise ConfigurationError(
+            f"broker.confirm_live does not name account {account}: set SA_BROKER__CONFIRM_LIVE={account} if that is meant"
+        )

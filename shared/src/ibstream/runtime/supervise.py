@@ -1,0 +1,132 @@
+"""Keeping one session alive: connect, serve, wait, again. The only place where a failure is judged retryable or fatal."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import structlog
+
+from ibstream.runtime.backoff import Delays
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.connection import Trigger
+from ibstream.runtime.errors import FatalError, RecoverableError
+
+T = TypeVar("T")
+
+OnState = Callable[[Trigger, str], None]
+"""Called with each step of the session's life and the reason for it."""
+
+STABLE_AFTER_S = 30.0
+"""A session that lasted this long was a good one: the waits start again from the shortest."""
+
+CANCEL_GRACE_S = 2.0
+"""How long a cancelled task may take to end before it is abandoned (Python 3.11 can lose a cancellation)."""
+
+_log = structlog.get_logger(__name__)
+
+
+def fatal_by_type(error: BaseException) -> bool:
+    """Whether trying again would be pointless. Unforeseen errors are retried, and logged with their traceback."""
+    return isinstance(error, FatalError)
+
+
+async def supervise(
+    connect: Callable[[], Coroutine[Any, Any, T]],
+    serve: Callable[[T], Coroutine[Any, Any, None]],
+    *,
+    delays: Delays,
+    on_state: OnState,
+    stop: asyncio.Event,
+    clock: Clock,
+    is_fatal: Callable[[BaseException], bool] = fatal_by_type,
+) -> None:
+    """Hold a session until `stop` is set; raise only what `is_fatal` says.
+
+    `connect()` makes a session and `serve(session)` lasts as long as it does: it closes the session itself, whether it
+    returns, raises or is cancelled. Between two sessions the loop waits as `delays` says, starting afresh once a session
+    has lasted `STABLE_AFTER_S`. `on_state` hears `CONNECT` before each try, `LOST` after each failure or loss, and
+    `STOP` at the end; what lies between is reported by `serve`.
+    """
+    waits = delays()
+    while not stop.is_set():
+        on_state(Trigger.CONNECT, "")
+        started = clock.monotonic()
+        reason = await _one_session(connect, serve, stop, is_fatal)
+        if stop.is_set():
+            break
+        if clock.monotonic() - started >= STABLE_AFTER_S:
+            waits = delays()
+        on_state(Trigger.LOST, reason)
+        await unless(stop, clock.sleep(next(waits)))
+    on_state(Trigger.STOP, "stopping")
+
+
+async def _one_session(
+    connect: Callable[[], Coroutine[Any, Any, T]],
+    serve: Callable[[T], Coroutine[Any, Any, None]],
+    stop: asyncio.Event,
+    is_fatal: Callable[[BaseException], bool],
+) -> str:
+    async def live() -> None:
+        await serve(await connect())
+
+    try:
+        await unless(stop, live())
+    except Exception as error:
+        cause = root_cause(error)
+        if is_fatal(cause):
+            raise cause from error
+        if not isinstance(cause, RecoverableError):
+            _log.error("supervisor.unexpected_error", exc_info=cause)
+        return str(cause) or type(cause).__name__
+    return "the session ended"
+
+
+def root_cause(error: BaseException) -> BaseException:
+    """The error inside the groups that TaskGroups wrap around it; of several, a fatal one first."""
+    while isinstance(error, BaseExceptionGroup):
+        fatal = error.subgroup(FatalError)
+        error = (fatal or error).exceptions[0]
+    return error
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
+    """Await `work`, but give it up (cancelled) as soon as `stop` is set; then return None."""
+    task = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        return None
+    finally:
+        stopped.cancel()
+        await _end(task)
+
+
+async def _end(task: asyncio.Future[Any]) -> None:
+    if task.done():
+        return
+    task.cancel()
+    done, _ = await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
+    if not done:
+        _log.error("supervisor.task_ignores_cancellation", task=repr(task))
+    else:
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            task.result()
+
+
+async def keep_trying(
+    action: Callable[[], Awaitable[T]], *, delays: Delays, clock: Clock, on_failure: Callable[[Exception], None]
+) -> T:
+    """Call `action` until it no longer raises a `RecoverableError`; tell `on_failure` of each. Other errors pass."""
+    waits = delays()
+    while True:
+        try:
+            return await action()
+        except RecoverableError as error:
+            on_failure(error)
+        await clock.sleep(next(waits))

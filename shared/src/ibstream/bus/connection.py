@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import (
@@ -45,6 +47,9 @@ _NOT_NOW = (
     OSError,
 )
 
+_NOT_NOW_CODE = re.compile(r"(^|caused error: \(['\"])(MISCONF|NOREPLICAS|BUSY) ")
+"""Refusals that redis-py has no class for and that pass: the disk is full, replicas are away, a script runs too long."""
+
 
 class BusUnavailable(RecoverableError):  # noqa: N818 - it is a state of the world, not a fault of the caller
     """Redis does not answer or cannot serve now. A write may or may not have happened: its caller must be able to tell."""
@@ -68,6 +73,7 @@ class Bus:
     """
 
     def __init__(self, url: str, *, client_name: str) -> None:
+        """Nothing is sent yet. Raises `ConfigurationError` for a URL that cannot be used, without showing it."""
         self._client_name = client_name
         self._kwargs: dict[str, Any] = {
             "retry": Retry(NoBackoff(), 0),
@@ -80,20 +86,14 @@ class Bus:
             "decode_responses": False,
         }
         self._url = url
-        self.address = _address(url)
+        self.address = _address(url, self._kwargs)
         """The server's host and port, without its password."""
         self._redis = self._client(COMMAND_CONNECTIONS)
 
     def _client(self, connections: int) -> Redis:
-        try:
-            pool = BlockingConnectionPool.from_url(
-                self._url,
-                max_connections=connections,
-                timeout=DEADLINE_S,
-                **self._kwargs,
-            )
-        except ValueError as error:
-            raise ConfigurationError(f"the Redis URL for {self._client_name} cannot be used: {error}") from None
+        pool = BlockingConnectionPool.from_url(
+            self._url, max_connections=connections, timeout=DEADLINE_S, **self._kwargs
+        )
         return Redis(connection_pool=pool)
 
     def reader(self) -> Bus:
@@ -133,7 +133,8 @@ class Bus:
             metrics.BUS_FAILURES.labels(self._client_name).inc()
             raise BusUnavailable(f"Redis at {self.address}: {error or type(error).__name__}") from error
         except ResponseError as error:
-            raise BusRefused(f"Redis at {self.address}: {error}") from error
+            kind = BusUnavailable if _NOT_NOW_CODE.search(str(error)) else BusRefused
+            raise kind(f"Redis at {self.address}: {error}") from error
         except RedisError as error:
             metrics.BUS_FAILURES.labels(self._client_name).inc()
             raise BusUnavailable(f"Redis at {self.address}: {error}") from error
@@ -199,6 +200,20 @@ class Bus:
         return await self.call(self._redis.eval(script, len(keys), *keys, *arguments))
 
 
-def _address(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or parts.path}:{parts.port or 6379}"
+def _address(url: str, fixed: Mapping[str, Any]) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or 6379
+        overridden = sorted(parse_qs(parts.query).keys() & {*fixed, "max_connections", "timeout"})
+        parse_url(url)
+    except ValueError:  # its text can hold a part of the password
+        raise ConfigurationError(
+            "the Redis URL (SA_REDIS__URL or SA_REDIS__QUOTES_URL) cannot be read; it must look like "
+            "redis://user:password@host:port/0 (rediss:// for TLS), with / @ : # ? in the password percent-encoded"
+        ) from None
+    if overridden:
+        raise ConfigurationError(
+            f"the Redis URL for {parts.hostname} sets {', '.join(overridden)}, which ibstream must choose itself so that "
+            "no write is ever repeated; remove it from SA_REDIS__URL or SA_REDIS__QUOTES_URL"
+        )
+    return f"{parts.hostname}:{port}" if parts.hostname else parts.path

@@ -11,10 +11,11 @@ import fcntl
 import platform
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Self, cast
 
 from ibstream.bus.connection import Bus, BusRefused, BusUnavailable
 from ibstream.runtime.clock import Clock
@@ -26,6 +27,9 @@ START_TIMEOUT_S = 10.0
 
 STOP_TIMEOUT_S = 10.0
 """A graceful stop writes what is left to disk (0.12 s measured); after this it is killed."""
+
+LOCK_TIMEOUT_S = 1.0
+"""How long a server whose parent was killed may take to end (0.12 s measured) before its directory counts as taken."""
 
 _POLL_INTERVAL_S = 0.02
 
@@ -68,9 +72,9 @@ class EmbeddedServer:
         end of its log when it does not come up.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._take_lock()
+        self._lock = await self._take_lock()
         try:
-            await self._refuse_taken_port()
+            self._refuse_taken_port()
             self._spawn()
             await self._wait_until_it_answers()
         except BaseException:
@@ -90,28 +94,36 @@ class EmbeddedServer:
             self._lock.close()
             self._lock = None
 
-    def _take_lock(self) -> None:
+    async def _take_lock(self) -> IO[str]:
+        """Whoever holds the file `lock` may use the directory. The server inherits it, so that a server that outlives its
+        parent for a moment is waited for: two servers on one log would destroy it."""
         lock = (self._directory / "lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise ConfigurationError(
-                f"another process runs a server on {self._directory}; stop it, or set SA_REDIS__DATA_DIR to another "
-                "directory and SA_REDIS__EMBEDDED_PORT to another port"
-            ) from None
-        self._lock = lock
-
-    async def _refuse_taken_port(self) -> None:
-        async with Bus(self.url, client_name="embedded-probe") as bus:
+        deadline = self._clock.monotonic() + LOCK_TIMEOUT_S
+        while True:
             try:
-                await bus.ping()
-            except (BusUnavailable, BusRefused, ConfigurationError):
-                return
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if self._clock.monotonic() > deadline:
+                    break
+                await self._clock.sleep(_POLL_INTERVAL_S)
+            else:
+                return lock
+        lock.close()
         raise ConfigurationError(
-            f"another server already answers on 127.0.0.1:{self.port}; to use it set SA_REDIS__URL={self.url}, "
-            "else set SA_REDIS__EMBEDDED_PORT to a free port"
+            f"another process runs a server on {self._directory}; stop it, or set SA_REDIS__DATA_DIR to another "
+            "directory and SA_REDIS__EMBEDDED_PORT to another port"
         )
+
+    def _refuse_taken_port(self) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does; TIME_WAIT is no owner
+            try:
+                probe.bind(("127.0.0.1", self.port))
+            except OSError:
+                raise ConfigurationError(
+                    f"another program already listens on 127.0.0.1:{self.port}; if it is a Redis server that you want to "
+                    f"use set SA_REDIS__URL={self.url}, else set SA_REDIS__EMBEDDED_PORT to a free port"
+                ) from None
 
     def _spawn(self) -> None:
         configuration = self._directory / "valkey.conf"
@@ -124,22 +136,25 @@ class EmbeddedServer:
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for us; the server is stopped last, by us
                 preexec_fn=end_with_parent(),
+                pass_fds=[self._lock.fileno()] if self._lock else [],
             )
 
     async def _wait_until_it_answers(self) -> None:
         deadline = self._clock.monotonic() + START_TIMEOUT_S
         async with Bus(self.url, client_name="embedded-probe") as bus:
-            while True:
+            while await self._answering_pid(bus) != self.pid:
                 if self._process is None or self._process.poll() is not None:
                     raise FatalError(f"the embedded server ended at once: {self._log_end()}")
-                try:
-                    await bus.ping()
-                except BusUnavailable:
-                    if self._clock.monotonic() > deadline:
-                        raise FatalError(f"the embedded server does not answer: {self._log_end()}") from None
-                    await self._clock.sleep(_POLL_INTERVAL_S)
-                else:
-                    return
+                if self._clock.monotonic() > deadline:
+                    raise FatalError(f"the embedded server does not answer: {self._log_end()}")
+                await self._clock.sleep(_POLL_INTERVAL_S)
+
+    async def _answering_pid(self, bus: Bus) -> int | None:
+        """The process id of whoever answers on our port: another program may have been quicker to take it."""
+        try:
+            return cast("int", (await bus.call(bus.redis.info("server")))["process_id"])
+        except (BusUnavailable, BusRefused, ConfigurationError):
+            return None
 
     async def _exited_within(self, timeout_s: float) -> bool:
         deadline = self._clock.monotonic() + timeout_s

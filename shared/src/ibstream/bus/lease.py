@@ -43,15 +43,26 @@ class Lease:
     """The right to `name`, for one holder at a time.
 
     `token` is the fencing token: it is greater than that of every holder before, so whoever keeps the greatest token seen
-    can refuse one that woke up late. The lease is only trusted by this process's own clock: it counts as lost `TTL_S` after
+    can refuse one that woke up late. The lease is only trusted by this process's own clock: it counts as lost `ttl_s` after
     the last renewal was *sent*, whatever Redis would say.
     """
 
-    def __init__(self, bus: Bus, name: str, *, holder: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        name: str,
+        *,
+        holder: str,
+        clock: Clock,
+        ttl_s: float = TTL_S,
+        renew_interval_s: float = RENEW_INTERVAL_S,
+    ) -> None:
         self._bus = bus
         self.name = name
         self._holder = holder
         self._clock = clock
+        self._ttl_s = ttl_s
+        self._renew_interval_s = renew_interval_s
         self._trusted_until = 0.0
         self.token = 0
         """The fencing token; 0 while not held."""
@@ -62,38 +73,29 @@ class Lease:
         return self.token > 0 and self._clock.monotonic() < self._trusted_until
 
     async def try_acquire(self) -> bool:
-        """Take it if it is free."""
+        """Take it if it is free; raise as `Bus.call` does."""
         asked_at = self._clock.monotonic()
-        token = await self._bus.run_script(
-            _ACQUIRE, [self.name, f"{self.name}:token"], [self._holder, round(TTL_S * 1000)]
-        )
+        token = await self._bus.run_script(_ACQUIRE, [self.name, f"{self.name}:token"], [self._holder, self._ttl_ms])
         if not token:
             return False
         self.token = cast("int", token)
-        self._trusted_until = asked_at + TTL_S
-        return True
+        self._trusted_until = asked_at + self._ttl_s
+        return self.held  # an answer that took longer than the lease lasts is worth nothing
 
     async def acquire(self) -> Self:
-        """Wait until it is free, and take it."""
+        """Wait until it is free, and take it; raise as `Bus.call` does."""
         while not await self.try_acquire():
             await self._clock.sleep(RETRY_INTERVAL_S)
         return self
 
     async def keep(self) -> None:
-        """Renew for ever; raise `LeaseLost` once it cannot be trusted any more."""
-        while True:
-            await self._clock.sleep(RENEW_INTERVAL_S)
-            asked_at = self._clock.monotonic()
-            try:
-                renewed = await self._renew()
-            except BusUnavailable as error:
-                _log.warning("lease.not_renewed", lease=self.name, error=str(error))
-                renewed = None
-            if renewed:
-                self._trusted_until = asked_at + TTL_S
-            elif renewed is False or not self.held:
-                self.token = 0
-                raise LeaseLost(f"{self.name} is no longer ours")
+        """Renew for ever; raise `LeaseLost` as soon as it cannot be trusted any more."""
+        while self.held:
+            await self._clock.sleep(min(self._renew_interval_s, self._left_s))
+            if self.held and not await self._renewed():
+                break
+        self.token = 0
+        raise LeaseLost(f"{self.name} is no longer ours")
 
     async def release(self) -> None:
         """Give it back, if it is still ours."""
@@ -105,7 +107,23 @@ class Lease:
     def _value(self) -> str:
         return f"{self._holder}|{self.token}"
 
-    async def _renew(self) -> bool:
-        left_s = max(0.1, self._trusted_until - self._clock.monotonic())
-        command = self._bus.redis.eval(_RENEW, 1, self.name, self._value, str(round(TTL_S * 1000)))
-        return bool(await self._bus.call(command, deadline_s=min(left_s, RENEW_INTERVAL_S)))
+    @property
+    def _ttl_ms(self) -> int:
+        return round(self._ttl_s * 1000)
+
+    @property
+    def _left_s(self) -> float:
+        return max(0.0, self._trusted_until - self._clock.monotonic())
+
+    async def _renewed(self) -> bool:
+        """False if it belongs to another; True if it was renewed, or if nobody knows and time is left."""
+        asked_at = self._clock.monotonic()
+        command = self._bus.redis.eval(_RENEW, 1, self.name, self._value, str(self._ttl_ms))
+        try:
+            renewed = await self._bus.call(command, deadline_s=min(self._left_s, self._renew_interval_s))
+        except BusUnavailable as error:
+            _log.warning("lease.not_renewed", lease=self.name, error=str(error))
+            return True
+        if renewed:
+            self._trusted_until = asked_at + self._ttl_s
+        return bool(renewed)

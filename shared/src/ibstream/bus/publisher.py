@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
+
+from redis.asyncio import Redis
 
 from ibstream.bus.connection import Bus
 from ibstream.contracts.base import Message, encode, type_of
@@ -19,24 +21,24 @@ class Publisher:
     async def publish(self, stream: Stream, message: Message) -> str:
         """Append `message` and return the entry's id.
 
-        Trims as the stream's definition says. Raises `BusUnavailable` when it is not known to have been written, and
-        `BusRefused` when it was not.
+        Trims and expires as the stream's definition says, in the same transaction. Raises `BusUnavailable` when it is not
+        known to have been written, and `BusRefused` when it was not.
         """
-        redis = self._bus.redis
-        add = redis.xadd(
-            stream.name,
-            {"type": type_of(message), "data": encode(message)},
-            maxlen=stream.keep_entries or None,
-            approximate=True,
-        )
-        entry_id = cast("bytes", await self._bus.call(add))
-        metrics.ENTRIES_PUBLISHED.labels(_family(stream)).inc()
         if stream.expires_s:
-            await self._bus.call(redis.expire(stream.name, stream.expires_s))
-        return entry_id.decode()
+            pipeline = self._bus.redis.pipeline(transaction=True)
+            _add(pipeline, stream, message)
+            pipeline.expire(stream.name, stream.expires_s)
+            entry_id = (await self._bus.call(pipeline.execute()))[0]
+        else:
+            entry_id = await self._bus.call(_add(self._bus.redis, stream, message))
+        metrics.ENTRIES_PUBLISHED.labels(metrics.stream_label(stream.name)).inc()
+        return cast("bytes", entry_id).decode()
 
 
-def _family(stream: Stream) -> str:
-    """A label with few values: job ids and shards are left off."""
-    head, colon, last = stream.name.rpartition(":")
-    return f"{head}:*" if colon and (last.isdigit() or head == "data:jobs") else stream.name
+def _add(redis: Redis, stream: Stream, message: Message) -> Any:
+    return redis.xadd(
+        stream.name,
+        {"type": type_of(message), "data": encode(message)},
+        maxlen=stream.keep_entries or None,
+        approximate=True,
+    )

@@ -9,7 +9,7 @@ from typing import Any, Self, cast
 import structlog
 
 from ibstream.bus.connection import Bus, BusRefused
-from ibstream.contracts.base import Message, UndecodableError
+from ibstream.contracts.base import ContractError, Message, UndecodableError
 from ibstream.contracts.registry import Stream
 from ibstream.runtime import metrics
 
@@ -88,18 +88,32 @@ class StreamReader:
     def _decode(self, name: str, entry_id: bytes, fields: dict[bytes, bytes]) -> Message | None:
         codec, tag = self._codecs[name], fields.get(b"type", b"")
         if not codec.knows(tag):
-            metrics.ENTRIES_SKIPPED.labels(name).inc()
+            metrics.ENTRIES_SKIPPED.labels(metrics.stream_label(name)).inc()
             return None
         try:
             return codec.decode(tag, fields.get(b"data", b""))
         except UndecodableError as error:
-            metrics.ENTRIES_SKIPPED.labels(name).inc()
+            metrics.ENTRIES_SKIPPED.labels(metrics.stream_label(name)).inc()
             _log.warning("bus.undecodable_entry", stream=name, id=entry_id.decode(), error=str(error))
             return None
 
     async def _last_id(self, name: str) -> str:
         try:
             info = await self._bus.call(self._bus.redis.xinfo_stream(name))
-        except BusRefused:  # no such stream yet
-            return BEGINNING
+        except BusRefused as error:
+            if "no such key" not in str(error):
+                raise
+            return BEGINNING  # all of a stream that does not exist yet is still to come
         return cast("bytes", info["last-generated-id"]).decode()
+
+
+async def last_message(bus: Bus, stream: Stream) -> Message | None:
+    """The newest message of a stream; None where there is none that this version can read."""
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = await bus.call(bus.redis.xrevrange(stream.name, count=1))
+    if not entries:
+        return None
+    fields = entries[0][1]
+    try:
+        return stream.codec().decode(fields.get(b"type", b""), fields.get(b"data", b""))
+    except ContractError:
+        return None

@@ -2,6 +2,8 @@
 
 An entry has two fields: `type`, the tag with its version (`orders.submit.v1`), and `data`, the message as JSON. Within a
 version, fields are only ever added, with defaults. A reader peeks at `type` and skips what it does not know.
+
+Patterns end in `$(?!\\n)`: Python's `$` alone would let a final line break through.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ TimeNs = Annotated[int, Meta(ge=0, description="nanoseconds since 1970-01-01 UTC
 Text = Annotated[str, Meta(max_length=4096)]
 """A sentence for people."""
 
-Symbol = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Z0-9][A-Z0-9.]*$")]
+Symbol = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Z0-9][A-Z0-9.]*$(?!\n)")]
 """A symbol in canonical form: `AAPL`, `BRK.B` (IBKR writes `BRK B`)."""
 
 

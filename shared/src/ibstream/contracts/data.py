@@ -11,7 +11,7 @@ from msgspec import Meta
 from ibstream.contracts.base import Message, Text, UtcDatetime
 from ibstream.contracts.instrument import Instrument
 
-JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="the requester's own id of the job")]
+JobId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}$(?!\n)", description="the requester's own id of the job")]
 
 BarSize = Literal[
     "1 secs", "5 secs", "10 secs", "15 secs", "30 secs",
@@ -30,7 +30,7 @@ class BarsRequest(Message, frozen=True, kw_only=True, tag="data.bars_request.v1"
     job_id: JobId
     instrument: Instrument
     bar_size: BarSize = "1 min"
-    duration: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4} [SDWMY]$")] = "1 D"
+    duration: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,4} [SDWMY]$(?!\n)")] = "1 D"
     """How far back from `end`: seconds, days, weeks, months or years."""
     end: UtcDatetime | None = None
     """The end of the period; None for now."""
@@ -69,7 +69,7 @@ class FailureReason(StrEnum):
 
 
 class JobAccepted(Message, frozen=True, kw_only=True, tag="data.accepted.v1"):
-    """The job was taken up."""
+    """The job was taken up. A second one says that it was interrupted and started again: drop the chunks from before."""
 
     job_id: JobId
     at: UtcDatetime

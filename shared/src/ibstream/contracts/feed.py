@@ -10,7 +10,7 @@ from msgspec import Meta
 from ibstream.contracts.base import Message, Text, UtcDatetime
 from ibstream.contracts.instrument import Instrument
 
-Consumer = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]
+Consumer = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.:-]{1,64}$(?!\n)")]
 
 
 class Subscribe(Message, frozen=True, kw_only=True, tag="feed.subscribe.v1"):
@@ -38,6 +38,8 @@ class SubscriptionOutcome(StrEnum):
     NO_PERMISSION = "no_permission"
     UNKNOWN_INSTRUMENT = "unknown_instrument"
     OVER_CAPACITY = "over_capacity"
+    REFUSED = "refused"
+    """For another reason, or without an answer; the text says which."""
     ENDED = "ended"
 
 

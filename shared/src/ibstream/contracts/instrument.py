@@ -22,4 +22,4 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """Where orders are routed; `SMART` lets IBKR choose."""
     primary_exchange: Annotated[str, Meta(max_length=32)] = ""
     """The listing exchange; needed only where a symbol is listed on several (`NASDAQ`, `NYSE`, `ARCA`)."""
-    currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")] = "USD"

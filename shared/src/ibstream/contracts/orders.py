@@ -13,9 +13,12 @@ from ibstream.contracts.instrument import Instrument
 
 ClientOrderId = Annotated[
     str,
-    Meta(pattern=r"^[A-Za-z0-9:_-]{1,32}$", description="the strategy's own id of the order; sent to IBKR as orderRef"),
+    Meta(
+        pattern=r"^[A-Za-z0-9:_-]{1,32}$(?!\n)",
+        description="the strategy's own id of the order; sent to IBKR as orderRef",
+    ),
 ]
-Strategy = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$")]
+Strategy = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{1,32}$(?!\n)")]
 Account = Annotated[str, Meta(max_length=32, description="IBKR account; empty for the session's own")]
 
 
@@ -42,7 +45,7 @@ class TimeInForce(StrEnum):
 
 
 class OrderStatus(StrEnum):
-    """Where an order stands. The last four are outcomes: exactly one of them ends every request's story."""
+    """Where an order stands. The last three are outcomes: exactly one of them ends every request's story."""
 
     PENDING_SUBMIT = "pending_submit"
     """Journalled and on its way; IBKR has not spoken yet."""
@@ -56,10 +59,9 @@ class OrderStatus(StrEnum):
     FILLED = "filled"
     CANCELLED = "cancelled"
     REJECTED = "rejected"
-    EXPIRED = "expired"
 
 
-FINAL_STATUSES = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED, OrderStatus.EXPIRED})
+FINAL_STATUSES = frozenset({OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.REJECTED})
 """The outcomes. No status follows one of these."""
 
 

@@ -208,8 +208,14 @@ def client_id_lease(host: str, port: int, client_id: int) -> str:
 
 def order_journal_key(client_order_id: str) -> str:
     """Hash in which the broker journals one order: `seq` of its last event and its `record`."""
-    return f"orders:journal:{client_order_id}"
+    return f"orders:journal:order:{client_order_id}"
 
 
 OPEN_ORDERS_KEY = "orders:journal:open"
 """Set of the client order ids whose orders have no outcome yet; what recovery has to look at."""
+
+ORDER_ID_KEY = "orders:journal:order_id"
+"""The greatest order id journalled: a floor for the next one, because the Gateway's own counter can roll back."""
+
+ORDER_FENCE_KEY = "orders:journal:fence"
+"""The greatest fencing token that wrote to the journal; a smaller one writes nothing any more."""

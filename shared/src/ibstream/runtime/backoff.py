@@ -18,6 +18,12 @@ def constant(delay_s: float) -> Delays:
     return delays
 
 
+def gateway_retries() -> Iterator[float]:
+    """The waits between tries to reach a Gateway: 2, 4, 8 s, and 8 s from then on."""
+    yield from (2.0, 4.0)
+    yield from constant(8.0)()
+
+
 def exponential(first_s: float, longest_s: float, factor: float = 2.0) -> Delays:
     """Wait `first_s`, then `factor` times longer each time, never longer than `longest_s`, for ever."""
 

@@ -32,7 +32,8 @@ class Health:
     """What the endpoint tells: whether the loop turns, and whether the service can do its work."""
 
     def __init__(self, service: str, clock: Clock) -> None:
-        self._service = service
+        self.service = service
+        """The service's name, as in the settings `metrics.port_<service>`."""
         self._clock = clock
         self._last_beat = clock.monotonic()
         self._not_ready_because = "starting"
@@ -60,14 +61,14 @@ class Health:
         """HTTP status and body of `/livez`."""
         silent_s = self._clock.monotonic() - self._last_beat
         return (503 if silent_s > HANGING_AFTER_S else 200), {
-            "service": self._service,
+            "service": self.service,
             "loop_silent_s": round(silent_s, 3),
         }
 
     def ready(self) -> tuple[int, dict[str, object]]:
         """HTTP status and body of `/readyz`."""
         reason = self._not_ready_because
-        return (503 if reason else 200), {"service": self._service, "ready": not reason, "reason": reason}
+        return (503 if reason else 200), {"service": self.service, "ready": not reason, "reason": reason}
 
 
 class HealthServer:
@@ -81,7 +82,7 @@ class HealthServer:
         except OSError as error:
             raise ConfigurationError(
                 f"cannot serve health and metrics on {host}:{port} ({error.strerror}); "
-                "set SA_METRICS__PORT_<SERVICE> to a free port, or to 0 for any"
+                f"set SA_METRICS__PORT_{health.service.upper()} to a free port, or to 0 for any"
             ) from error
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
 
@@ -95,10 +96,11 @@ class HealthServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering and free the port."""
-        self._server.shutdown()
+        """Stop answering and free the port, whether it was started or not."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
         self._server.server_close()
-        self._thread.join()
 
 
 class _ThreadingServer(ThreadingMixIn, WSGIServer):

@@ -43,3 +43,9 @@ BARS_PUBLISHED = Counter("ibstream_bars_published", "Bars written to job streams
 
 MODE = Gauge("ibstream_mode", "1 for the mode the system is in, 0 for the others", ["mode"])
 GATEWAY_UP = Gauge("ibstream_gateway_handshake_up", "1 while the Gateway answers the API handshake")
+
+
+def stream_label(stream: str) -> str:
+    """A stream's name as a label with few values: `quotes:3` → `quotes:*`, `data:jobs:<id>` → `data:jobs:*`."""
+    head, colon, last = stream.rpartition(":")
+    return f"{head}:*" if colon and (last.isdigit() or head == "data:jobs") else stream

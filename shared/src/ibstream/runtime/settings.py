@@ -8,7 +8,7 @@ names the setting, where its value came from, and what to do.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ from pydantic_settings import (
     NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     YamlConfigSettingsSource,
 )
 
@@ -95,6 +96,12 @@ class WatchdogSettings(_Section):
     probe_timeout_s: float = Field(3.0, gt=0, le=60)
 
 
+class SimulationSettings(_Section):
+    """The market of the simulated and stub providers."""
+
+    seed: int = Field(7, ge=0)
+
+
 class RedisSettings(_Section):
     """The bus."""
 
@@ -141,6 +148,7 @@ class Settings(BaseSettings):
     data: DataSettings = DataSettings()
     feed: FeedSettings = FeedSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
+    simulation: SimulationSettings = SimulationSettings()
     redis: RedisSettings = RedisSettings()
     metrics: MetricsSettings = MetricsSettings()
     logging: LoggingSettings = LoggingSettings()
@@ -175,13 +183,18 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Read, check and return the settings; raise `ConfigurationError` with all that is wrong at once."""
-    _refuse_unknown_variables(os.environ)
+    _refuse_unknown_names(os.environ, "in the environment")
+    _refuse_unknown_names(_secret_files(), f"in {SECRETS_DIRECTORY}")
     try:
         settings = Settings()
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(problem) for problem in error.errors())) from None
-    except yaml.YAMLError as error:
+    except SettingsError as error:  # its text holds no value
+        raise ConfigurationError(f"{error}: it is no JSON; set one variable per setting instead") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{find_settings_file()} is not valid YAML: {error}") from None
+    except ValueError:
+        raise ConfigurationError(f"{find_settings_file()} is not valid: it must map sections to settings") from None
     _refuse_contradictions(settings)
     return settings
 
@@ -208,16 +221,20 @@ def find_config_dir() -> Path:
     return file.resolve().parent
 
 
-def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
+def _secret_files() -> list[str]:
+    return [file.name for file in SECRETS_DIRECTORY.iterdir()] if SECRETS_DIRECTORY.is_dir() else []
+
+
+def _refuse_unknown_names(names: Iterable[str], where: str) -> None:
     """A typing error in a variable's name must not silently leave the default in force."""
     sections = {name.upper() for name in Settings.model_fields}
-    for variable in sorted(environment):
-        name = variable.upper()
+    for given in sorted(names):
+        name = given.upper()
         if not name.startswith(PREFIX) or name in _NOT_SETTINGS:
             continue
         if name.removeprefix(PREFIX).split("__")[0] not in sections or "__" not in name:
             raise ConfigurationError(
-                f"{variable} in the environment is no setting of ibstream; see config/settings.yaml for the names"
+                f"{given} {where} is no setting of ibstream; see config/settings.yaml for the names"
             )
 
 
@@ -225,13 +242,23 @@ def _explain(problem: Mapping[str, Any]) -> str:
     path = [str(part) for part in problem["loc"]]
     name = ".".join(path)
     variable = PREFIX + "__".join(path).upper()
-    told = {key.upper() for key in os.environ}
-    source = variable if variable in told else str(find_settings_file() or "the defaults")
+    source, is_secret = _source_of(variable)
     if problem["type"] == "extra_forbidden":
         return f"{name}: no such setting (from {source}); see config/settings.yaml for the names"
-    shown = isinstance(problem["input"], str | int | float) and name not in _SECRETS
-    given = f", got {problem['input']!r}" if shown else ""
-    return f"{name}: {problem['msg']}{given} (from {source}); correct it there or set {variable}"
+    is_secret = is_secret or any(f"{secret}.".startswith(f"{name}.") for secret in _SECRETS)
+    given = f", got {problem['input']!r}" if isinstance(problem["input"], str | int | float) and not is_secret else ""
+    instead = f" or set {variable}" if len(path) > 1 else ""
+    return f"{name}: {problem['msg']}{given} (from {source}); correct it there{instead}"
+
+
+def _source_of(variable: str) -> tuple[str, bool]:
+    """Where a value came from, and whether that place is for secrets."""
+    if variable in {key.upper() for key in os.environ}:
+        return variable, False
+    for file in _secret_files():
+        if file.upper() == variable:
+            return str(SECRETS_DIRECTORY / file), True
+    return str(find_settings_file() or "the defaults"), False
 
 
 def _refuse_contradictions(settings: Settings) -> None:

@@ -34,23 +34,29 @@ def run_until_signalled(
     signal cancels at once. If even cancellation does not end it (a library may swallow it, and Python 3.11 can lose it),
     the stacks of all tasks are logged and the process leaves hard with status 70: a stop must never hang.
 
+    The same holds when `main` ended by itself and a task that it left behind does not.
+
     Status 0 after a clean end, the error's own status after a `FatalError`, 70 after any other failure.
     """
+    hard_exit = _HardExit(grace_s + _HARD_EXIT_MARGIN_S)
     try:
-        return asyncio.run(_run(main, grace_s))
+        return asyncio.run(_run(main, grace_s, hard_exit))
     except FatalError as error:
         _log.critical("process.fatal", error=str(error))
         return error.exit_status
     except Exception:  # noqa: BLE001 - the last resort of the process
         _log.critical("process.failed", exc_info=True)
         return EXIT_SOFTWARE
+    finally:
+        hard_exit.disarm()
 
 
-async def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], grace_s: float) -> int:
+async def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], grace_s: float, hard_exit: _HardExit) -> int:
     stop = asyncio.Event()
     work = asyncio.create_task(main(stop), name="main")
-    with _signals_set(stop, work, grace_s):
+    with _signals_set(stop, work, grace_s, hard_exit):
         await asyncio.wait({work})
+    hard_exit.arm(asyncio.get_running_loop())
     if work.cancelled():
         _log.warning("process.cancelled", grace_s=grace_s)
         return EXIT_SOFTWARE
@@ -63,25 +69,30 @@ async def _run(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], grace
 
 
 def _root_cause(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one error that a TaskGroup wrapped, or the group itself where several stand side by side."""
+    """What a TaskGroup wrapped: the fatal error or the only one; the group itself where several stand side by side."""
     error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
+    while isinstance(error, BaseExceptionGroup):
+        fatal = error.subgroup(FatalError)
+        if fatal is None and len(error.exceptions) > 1:
+            break
+        error = (fatal or error).exceptions[0]
     return error
 
 
 @contextlib.contextmanager
-def _signals_set(stop: asyncio.Event, work: asyncio.Task[None], grace_s: float) -> Iterator[None]:
+def _signals_set(stop: asyncio.Event, work: asyncio.Task[None], grace_s: float, hard_exit: _HardExit) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+    received: list[signal.Signals] = []  # `stop` says nothing about signals: main may have set it itself
 
     def on_signal(number: signal.Signals) -> None:
-        if stop.is_set():
+        received.append(number)
+        if len(received) > 1:
             work.cancel()
             return
         _log.info("process.stopping", signal=number.name, grace_s=grace_s)
         stop.set()
         loop.call_later(grace_s, work.cancel)
-        _leave_hard_after(grace_s + _HARD_EXIT_MARGIN_S, loop)
+        hard_exit.arm(loop)
 
     for number in _SIGNALS:
         loop.add_signal_handler(number, on_signal, number)
@@ -92,16 +103,30 @@ def _signals_set(stop: asyncio.Event, work: asyncio.Task[None], grace_s: float) 
             loop.remove_signal_handler(number)
 
 
-def _leave_hard_after(delay_s: float, loop: asyncio.AbstractEventLoop) -> None:
-    """A thread, because the loop itself may be what hangs."""
+class _HardExit:
+    """Leaves the process in any case, from a thread, because the loop itself may be what hangs."""
 
-    def leave() -> None:
-        _log.critical("process.stuck", stacks=_stacks(loop))
-        os._exit(EXIT_SOFTWARE)
+    def __init__(self, delay_s: float) -> None:
+        self._delay_s = delay_s
+        self._timer: threading.Timer | None = None
 
-    timer = threading.Timer(delay_s, leave)
-    timer.daemon = True
-    timer.start()
+    def arm(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave `delay_s` seconds after the first call of this."""
+        if self._timer is None:
+            self._timer = threading.Timer(self._delay_s, self._leave, [loop])
+            self._timer.daemon = True
+            self._timer.start()
+
+    def disarm(self) -> None:
+        """The loop has ended; stay."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _leave(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            _log.critical("process.stuck", stacks=_stacks(loop))
+        finally:
+            os._exit(EXIT_SOFTWARE)
 
 
 def _stacks(loop: asyncio.AbstractEventLoop) -> str:

@@ -42,22 +42,23 @@ async def supervise(
     stop: asyncio.Event,
     clock: Clock,
     is_fatal: Callable[[BaseException], bool] = fatal_by_type,
+    drain_s: float = 0.0,
 ) -> None:
     """Hold a session until `stop` is set; raise only what `is_fatal` says.
 
-    `connect()` makes a session and `serve(session)` lasts as long as it does: it closes the session itself, whether it
-    returns, raises or is cancelled. Between two sessions the loop waits as `delays` says, starting afresh once a session
-    has lasted `STABLE_AFTER_S`. `on_state` hears `CONNECT` before each try, `LOST` after each failure or loss, and
-    `STOP` at the end; what lies between is reported by `serve`.
+    `connect()` makes a session (never None) and `serve(session)` lasts as long as it does: it closes the session itself,
+    whether it returns, raises or is cancelled, so its first statement is a `try`. When `stop` is set, `serve` has
+    `drain_s` seconds to end by itself before it is cancelled. Between two sessions the loop waits as `delays` says,
+    starting afresh once a session has lasted `STABLE_AFTER_S`. `on_state` hears `CONNECT` before each try, `LOST` after
+    each failure or loss, and `STOP` at the end; what lies between is reported by `serve`.
     """
     waits = delays()
     while not stop.is_set():
         on_state(Trigger.CONNECT, "")
-        started = clock.monotonic()
-        reason = await _one_session(connect, serve, stop, is_fatal)
+        reason, lasted_s = await _one_session(connect, serve, stop, clock, is_fatal, drain_s)
         if stop.is_set():
             break
-        if clock.monotonic() - started >= STABLE_AFTER_S:
+        if lasted_s >= STABLE_AFTER_S:
             waits = delays()
         on_state(Trigger.LOST, reason)
         await unless(stop, clock.sleep(next(waits)))
@@ -68,21 +69,35 @@ async def _one_session(
     connect: Callable[[], Coroutine[Any, Any, T]],
     serve: Callable[[T], Coroutine[Any, Any, None]],
     stop: asyncio.Event,
+    clock: Clock,
     is_fatal: Callable[[BaseException], bool],
-) -> str:
-    async def live() -> None:
-        await serve(await connect())
-
+    drain_s: float,
+) -> tuple[str, float]:
+    """Why it ended, and how many seconds it was served."""
+    served_since: float | None = None
+    reason = "the session ended"
     try:
-        await unless(stop, live())
+        session = await unless(stop, connect())
+        if session is not None:
+            served_since = clock.monotonic()
+            await unless(stop, serve(session), drain_s=drain_s)
+    except asyncio.CancelledError:
+        if _is_being_cancelled():
+            raise
+        reason = "the session was cancelled from within"  # by a library; a TaskGroup would end it without a word
     except Exception as error:
         cause = root_cause(error)
         if is_fatal(cause):
             raise cause from error
         if not isinstance(cause, RecoverableError):
             _log.error("supervisor.unexpected_error", exc_info=cause)
-        return str(cause) or type(cause).__name__
-    return "the session ended"
+        reason = str(cause) or type(cause).__name__
+    return reason, 0.0 if served_since is None else clock.monotonic() - served_since
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -93,12 +108,17 @@ def root_cause(error: BaseException) -> BaseException:
     return error
 
 
-async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """Await `work`, but give it up (cancelled) as soon as `stop` is set; then return None."""
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, drain_s: float = 0.0) -> T | None:
+    """Await `work`, but cancel it `drain_s` seconds after `stop` is set; then return None.
+
+    `work` always gets to its first suspension, even where `stop` was set before: its task is the first to be scheduled.
+    """
     task = asyncio.ensure_future(work)
     stopped = asyncio.ensure_future(stop.wait())
     try:
         await asyncio.wait({task, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        if drain_s and not task.done():
+            await asyncio.wait({task}, timeout=drain_s)
         if task.done():
             return task.result()
         return None
@@ -122,11 +142,17 @@ async def _end(task: asyncio.Future[Any]) -> None:
 async def keep_trying(
     action: Callable[[], Awaitable[T]], *, delays: Delays, clock: Clock, on_failure: Callable[[Exception], None]
 ) -> T:
-    """Call `action` until it no longer raises a `RecoverableError`; tell `on_failure` of each. Other errors pass."""
+    """Call `action` until it no longer raises a `RecoverableError`; tell `on_failure` of each. Other errors pass.
+
+    Once `delays` has run out the last error is raised.
+    """
     waits = delays()
     while True:
         try:
             return await action()
         except RecoverableError as error:
             on_failure(error)
-        await clock.sleep(next(waits))
+            delay_s = next(waits, None)
+            if delay_s is None:
+                raise
+        await clock.sleep(delay_s)

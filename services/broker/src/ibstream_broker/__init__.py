@@ -1,0 +1,1 @@
+"""The broker: orders, fills, positions and account of one IBKR connection (client id base)."""

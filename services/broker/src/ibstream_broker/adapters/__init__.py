@@ -1,0 +1,1 @@
+"""Who executes: `ibkr` (a Gateway), `simulated` (the matching engine), `stub` (fixed answers); and `journal`, in Redis."""

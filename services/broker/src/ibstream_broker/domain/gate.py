@@ -1,0 +1,88 @@
+"""Whether a request may go out, and if not, why: checked before anything is journalled or sent."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from ibstream.contracts.orders import OrderType, Reason, SubmitOrder
+from ibstream.contracts.system import ConnectionState
+
+QUANTITY_MAX = Decimal(1_000_000)
+"""A quantity beyond this is taken for a mistake."""
+
+PRICE_MAX = Decimal(10_000_000)
+"""A price beyond this is taken for a mistake."""
+
+_CLOSED = {
+    ConnectionState.DEGRADED: (Reason.LINK_LOST, "the Gateway has lost its link to IBKR"),
+    ConnectionState.SYNCHRONISING: (Reason.RECONCILING, "the broker is still comparing its orders with IBKR's"),
+}
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why not: a reason for machines and a sentence for people."""
+
+    reason: Reason
+    text: str
+
+
+def gate(state: ConnectionState, why: str) -> Refusal | None:
+    """Orders pass only while the session is ready: connected, link up, reconciled."""
+    if state is ConnectionState.READY:
+        return None
+    reason, text = _CLOSED.get(state, (Reason.GATEWAY_DISCONNECTED, "no session with the Gateway"))
+    return Refusal(reason, f"{text}: {why}" if why else text)
+
+
+def validate(request: SubmitOrder, *, now: datetime, valid_for: timedelta) -> Refusal | None:
+    """What is wrong with a submit by itself, before asking anybody."""
+    return _check_quantity(request.quantity) or _check_price(request) or _check_time(request, now, valid_for)
+
+
+def check_price_tick(price: Decimal | None, tick: Decimal) -> Refusal | None:
+    """IBKR refuses prices between the instrument's ticks (110)."""
+    if price is None or not tick or price % tick == 0:
+        return None
+    return Refusal(Reason.INVALID_PRICE, f"limit_price {price} is not on the price tick of {tick}")
+
+
+def check_account(wanted: str, account: str) -> Refusal | None:
+    """One session trades one account."""
+    if wanted in ("", account):
+        return None
+    return Refusal(Reason.INVALID_ACCOUNT, f"this broker trades account {account}, not {wanted}")
+
+
+def _check_quantity(quantity: Decimal) -> Refusal | None:
+    if not quantity.is_finite() or quantity <= 0:
+        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity} is not positive")
+    if quantity > QUANTITY_MAX:
+        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is beyond {QUANTITY_MAX}")
+    if quantity != quantity.to_integral_value():
+        return Refusal(
+            Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is not whole; IBKR takes no fractions of stocks"
+        )
+    return None
+
+
+def _check_price(request: SubmitOrder) -> Refusal | None:
+    price = request.limit_price
+    if request.order_type is OrderType.MARKET:
+        return None if price is None else Refusal(Reason.INVALID_PRICE, "a market order has no limit_price")
+    if price is None:
+        return Refusal(Reason.INVALID_PRICE, "a limit order needs a limit_price")
+    if not price.is_finite() or price <= 0:
+        return Refusal(Reason.INVALID_PRICE, f"limit_price {price} is not positive")
+    if price > PRICE_MAX:
+        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is beyond {PRICE_MAX}")
+    return None
+
+
+def _check_time(request: SubmitOrder, now: datetime, valid_for: timedelta) -> Refusal | None:
+    until = request.valid_until or request.requested_at + valid_for
+    if now <= until:
+        return None
+    return Refusal(Reason.EXPIRED, f"valid until {until.isoformat()}, read at {now.isoformat()}")

@@ -1,0 +1,109 @@
+"""What can happen to an order, in the broker's own words; adapters translate IBKR's callbacks into these."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from ibstream.contracts.orders import Side
+
+
+class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
+    """IBKR showed the order as it has it (openOrder), or in the list of today's completed ones."""
+
+    order_ref: str
+    order_id: int = 0
+    perm_id: int
+    status: str
+    """IBKR's word: `PreSubmitted`, `Submitted`, `Filled`, `Cancelled`, `Inactive`, …"""
+    quantity: Decimal | None = None
+    limit_price: Decimal | None = None
+    text: str = ""
+    """A warning that came with it."""
+
+
+class StatusReported(msgspec.Struct, frozen=True, kw_only=True):
+    """IBKR's orderStatus. Often repeated; fills are not counted from it."""
+
+    order_id: int
+    perm_id: int
+    status: str
+    filled: Decimal
+    why_held: str = ""
+
+
+class Executed(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution (execDetails), live or recovered; or the correction of one."""
+
+    exec_id: str
+    order_ref: str
+    order_id: int
+    perm_id: int
+    symbol: str
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    account: str
+    exchange: str
+    executed_at: datetime
+
+
+class CommissionReported(msgspec.Struct, frozen=True, kw_only=True):
+    """What an execution cost; may come before the execution itself."""
+
+    exec_id: str
+    commission: Decimal
+    currency: str
+    realized_pnl: Decimal | None = None
+
+
+class CodeReported(msgspec.Struct, frozen=True, kw_only=True):
+    """IBKR's code on the id of an order. What it means depends on whether the order was acknowledged."""
+
+    order_id: int
+    code: int
+    text: str
+    cancelled: bool
+    """It says that the order ended (202)."""
+    dead_if_new: bool
+    """It refuses a new order; on a working one it is unclear."""
+    advice: bool
+    """The order lives as it was; the text is for people."""
+
+
+OrderInput = OrderSeen | StatusReported | Executed | CommissionReported | CodeReported
+
+
+class PositionReported(msgspec.Struct, frozen=True, kw_only=True):
+    """What the account holds of one contract."""
+
+    account: str
+    con_id: int
+    symbol: str
+    security_type: str
+    currency: str
+    quantity: Decimal
+    average_cost: Decimal
+
+
+class AccountValueReported(msgspec.Struct, frozen=True, kw_only=True):
+    """One of IBKR's account values."""
+
+    account: str
+    tag: str
+    value: str
+    currency: str
+
+
+PortfolioInput = PositionReported | AccountValueReported
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything IBKR says after a connect: open orders of all clients, today's completed ones, today's executions."""
+
+    open_orders: list[OrderSeen]
+    completed_orders: list[OrderSeen]
+    executions: list[Executed]
+    commissions: list[CommissionReported]

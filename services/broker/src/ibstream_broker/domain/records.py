@@ -1,0 +1,84 @@
+"""What is known of one order: what the journal holds, and nothing else is believed after a restart."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+
+from ibstream.contracts.orders import FINAL_STATUSES, OrderStatus, Reason, Side, SubmitOrder
+
+ZERO = Decimal(0)
+
+
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the fill ledger."""
+
+    exec_id: str
+    quantity: Decimal
+    price: Decimal
+
+
+class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One order from its request to its outcome. `revision` counts the changes, `seq` the events published."""
+
+    request: SubmitOrder
+    entry_id: str
+    """The stream entry that asked for it: the same entry delivered again is not a repeated request."""
+    account: str = ""
+    revision: int = 0
+    seq: int = 0
+    status: OrderStatus = OrderStatus.PENDING_SUBMIT
+    reason: Reason = Reason.NONE
+    text: str = ""
+    code: int = 0
+    order_id: int = 0
+    perm_id: int = 0
+    session: int = 0
+    """The session in which it was sent."""
+    cancel_requested: bool = False
+    reported_filled: Decimal = ZERO
+    """What IBKR's status says is filled; the ledger may still wait for an execution."""
+    reported_cancelled: bool = False
+    """IBKR's status says cancelled, while the ledger still waits for an execution."""
+    executions: dict[str, Execution] = {}
+    """The ledger: by execution id without its last part, which counts corrections."""
+    commissions: frozenset[str] = frozenset()
+    """Execution ids whose commission was published."""
+    missing_since: datetime | None = None
+    """Since when IBKR lists it nowhere."""
+
+    @property
+    def client_order_id(self) -> str:
+        """The strategy's id."""
+        return self.request.client_order_id
+
+    @property
+    def side(self) -> Side:
+        """Which way."""
+        return self.request.side
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the outcome is out."""
+        return self.status in FINAL_STATUSES
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether IBKR has shown it as its own."""
+        return self.perm_id != 0
+
+    @property
+    def filled(self) -> Decimal:
+        """Shares filled, by the ledger."""
+        return sum((execution.quantity for execution in self.executions.values()), ZERO)
+
+    @property
+    def average_price(self) -> Decimal | None:
+        """Per share over all fills; None before the first."""
+        filled = self.filled
+        if not filled:
+            return None
+        value = sum((execution.quantity * execution.price for execution in self.executions.values()), ZERO)
+        return value / filled

@@ -1,0 +1,73 @@
+"""What happened and is not yet written: inputs in their order, and commissions that came before their execution."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from ibstream_broker.domain.inputs import CommissionReported, OrderInput, PortfolioInput
+
+INPUTS_MAX = 100_000
+"""Inputs that may wait while Redis is away. Beyond it the oldest go; a reconnect recovers all of them from IBKR."""
+
+EARLY_COMMISSIONS_MAX = 1_000
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class SessionEnded:
+    """The session with the Gateway is gone."""
+
+    at: datetime
+
+
+class Inbox:
+    """A bounded queue that never blocks the socket's callback."""
+
+    def __init__(self) -> None:
+        self._inputs: deque[OrderInput | PortfolioInput | SessionEnded] = deque(maxlen=INPUTS_MAX)
+        self._early: OrderedDict[str, CommissionReported] = OrderedDict()
+        self._filled = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def put(self, happened: OrderInput | PortfolioInput | SessionEnded) -> None:
+        """Append; called from callbacks."""
+        if len(self._inputs) == INPUTS_MAX:
+            _log.error("broker.inbox_full", dropped=type(self._inputs[0]).__name__)
+        self._inputs.append(happened)
+        self._filled.set()
+
+    async def wait(self) -> None:
+        """Return when there is something to take."""
+        await self._filled.wait()
+
+    def take(self) -> OrderInput | PortfolioInput | SessionEnded | None:
+        """The oldest input; None when there is none."""
+        if not self._inputs:
+            self._filled.clear()
+            return None
+        return self._inputs.popleft()
+
+    def clear(self) -> None:
+        """Forget everything: the journal and a snapshot tell it anew."""
+        self._inputs.clear()
+        self._early.clear()
+        self._filled.clear()
+
+    def keep_early_commission(self, happened: OrderInput) -> None:
+        """Keep a commission whose execution is still to come; anything else is about an order that is not ours."""
+        if isinstance(happened, CommissionReported):
+            self._early[happened.exec_id] = happened
+            while len(self._early) > EARLY_COMMISSIONS_MAX:
+                self._early.popitem(last=False)
+
+    def early_commission(self, exec_id: str) -> CommissionReported | None:
+        """The commission that came before this execution, once."""
+        return self._early.pop(exec_id, None)

@@ -1,0 +1,1 @@
+"""Pure decisions: how an answer is cut into chunks."""

@@ -1,0 +1,72 @@
+"""The feed as a process: `python -m ibstream_feed`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from ibstream.bus import Bus
+from ibstream.contracts.instrument import Instrument
+from ibstream.runtime.backoff import constant
+from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.entry import run_service
+from ibstream.runtime.service import ServiceHost, ServiceParts
+from ibstream.runtime.settings import Settings
+from ibstream.simulation.instruments import load_symbols
+from ibstream_feed.ports import QuotesPort
+from ibstream_feed.service import FeedService
+
+SLOTS = 1
+"""One feed publishes the list; others stand by."""
+
+
+async def serve(settings: Settings, stop: asyncio.Event) -> None:
+    """Wire the service and run it until `stop` is set."""
+    port, feed = _port(settings), settings.feed
+    symbols = load_symbols(settings.symbols_path)[: feed.market_data_lines]
+    async with (
+        Bus(settings.redis.bus_url, client_name="feed") as bus,
+        Bus(settings.redis.quotes_bus_url, client_name="feed-quotes") as quotes_bus,
+    ):
+        service = FeedService(
+            bus,
+            quotes_bus,
+            port,
+            [Instrument(symbol=symbol) for symbol in symbols],
+            shards=feed.shards,
+            last_values_interval_s=feed.last_values_interval_s,
+            clock=SYSTEM_CLOCK,
+        )
+        parts = ServiceParts(
+            name="feed",
+            connection=port,
+            synchronise=service.synchronise,
+            workers=lambda _slot: service.workers(),
+            delays=constant(feed.reconnect_interval_s),
+            slots=SLOTS,
+            details=service.details,
+            on_state=service.on_state,
+        )
+        await ServiceHost(settings, bus, parts, clock=SYSTEM_CLOCK).run(stop)
+
+
+def _port(settings: Settings) -> QuotesPort:
+    if settings.broker.provider == "ibkr":
+        from ibstream_feed.adapters.ibkr import IBKRMarketFeed
+
+        return IBKRMarketFeed(settings, clock=SYSTEM_CLOCK)
+    from ibstream.simulation.instruments import InstrumentMaster
+    from ibstream.simulation.market import Market
+    from ibstream_feed.adapters.simulated import SimulatedFeed
+
+    instruments = InstrumentMaster(load_symbols(settings.symbols_path))
+    return SimulatedFeed(Market(settings.simulation.seed), instruments, clock=SYSTEM_CLOCK)
+
+
+def main() -> None:
+    """Entry point of `ibstream-feed`."""
+    sys.exit(run_service("feed", serve))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where quotes come from: `ibkr` (a Gateway) or `simulated` (the simulated market)."""

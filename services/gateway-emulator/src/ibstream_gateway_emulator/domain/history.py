@@ -1,0 +1,202 @@
+"""Historical bars: which period a request means, whether it may be asked, and the bars as a message."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+import msgspec
+
+from ibstream.contracts.data import BarSize, WhatToShow
+from ibstream.simulation.bars import BAR_SIZES, KINDS, Bar, seconds_of
+from ibstream.simulation.instruments import Listing
+from ibstream.simulation.market import Market
+from ibstream.simulation.sessions import (
+    NEW_YORK,
+    day_window,
+    from_ns,
+    is_session,
+    new_york_date,
+    session_window,
+    to_ns,
+)
+from ibstream.simulation.tree import NS_PER_S
+from ibstream_gateway_emulator.domain import faults
+from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain.order_record import local_time
+from ibstream_gateway_emulator.domain.times import parse_time
+from ibstream_gateway_emulator.protocol.messages import HistoricalBar, HistoricalData
+from ibstream_gateway_emulator.protocol.requests import ReqHistoricalData
+
+HISTORY_BEGINS = datetime(2000, 1, 3, 14, 30, tzinfo=UTC)
+"""The first bar of every instrument: an opening in New York."""
+BARS_MAX = 100_000
+"""The most bars one answer may hold; a day of single seconds is refused, as by a Gateway."""
+
+_DURATION = re.compile(r"(\d{1,6}) ([SDWMY])")
+_LONGEST = {"S": 86_400, "D": 365, "W": 52, "M": 12, "Y": 68}
+_SMALLEST_BAR_S = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
+"""Source of both: IBKR's tables of valid step sizes and maximal durations."""
+_LONGEST_OF_ONE_SECOND_BARS_S = 2_000
+_SECONDS_PER_DAY = 86_400
+_DAYS = {"D": 1, "W": 7, "M": 31, "Y": 366}
+_SESSION_S = 23_400
+_EPOCH_SECONDS = 2
+"""The date format in which intraday bars carry epoch seconds."""
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True):
+    """A request for bars, understood. Times in nanoseconds since the epoch."""
+
+    req_id: int
+    listing: Listing
+    start_ns: int
+    end_ns: int
+    bar_size: BarSize
+    what: WhatToShow
+    regular_hours: bool
+    epoch_seconds: bool
+    bars_estimate: int
+    """At most so many bars, roughly."""
+
+
+def query_of(request: ReqHistoricalData, listing: Listing, now_ns: int) -> Query:
+    """What the request means at `now_ns`. Raises `RequestError` for what a Gateway refuses, too."""
+    _check_kind(request)
+    bar_size = cast("BarSize", request.bar_size)
+    count, unit = _duration(request.duration)
+    bar_s = seconds_of(bar_size) or _SECONDS_PER_DAY
+    _check_step(count, unit, bar_s)
+    end_ns = min(parse_time(request.end), now_ns) if request.end else now_ns
+    start_ns = max(_start(end_ns, count, unit, bar_s, regular_hours=request.use_rth), to_ns(HISTORY_BEGINS))
+    estimate = _estimate(end_ns - start_ns, bar_s, regular_hours=request.use_rth)
+    if estimate > BARS_MAX:
+        raise RequestError(faults.too_long())
+    return Query(
+        req_id=request.req_id,
+        listing=listing,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        bar_size=bar_size,
+        # Nothing splits and nothing pays dividends here, so the adjusted prices are the prices.
+        what="TRADES" if request.what_to_show == "ADJUSTED_LAST" else cast("WhatToShow", request.what_to_show),
+        regular_hours=request.use_rth,
+        epoch_seconds=request.format_date == _EPOCH_SECONDS,
+        bars_estimate=estimate,
+    )
+
+
+def answer(query: Query, market: Market) -> HistoricalData:
+    """The bars as one message. Raises `RequestError` with code 162 if there are none."""
+    start, end = from_ns(query.start_ns), from_ns(query.end_ns)
+    bars = market.bars(query.listing.symbol, start, end, query.bar_size, query.what, regular_hours=query.regular_hours)
+    if not bars:
+        raise RequestError(faults.no_data(query.listing.ib_symbol, query.what))
+    wired = tuple(_wire(bar, _stamp(bar.start, query)) for bar in bars)
+    return HistoricalData(query.req_id, local_time(query.start_ns), local_time(query.end_ns), wired)
+
+
+def _check_kind(request: ReqHistoricalData) -> None:
+    if request.bar_size not in BAR_SIZES:
+        raise RequestError(faults.invalid(f"Historical data bar size setting is invalid: {request.bar_size}"))
+    if request.what_to_show == "ADJUSTED_LAST" and request.end:
+        raise RequestError(faults.invalid("End date not supported with adjusted last"))
+    if request.what_to_show not in (*KINDS, "ADJUSTED_LAST"):
+        raise RequestError(faults.unsupported(f"whatToShow {request.what_to_show!r}"))
+    if request.keep_up_to_date:
+        raise RequestError(faults.unsupported("keepUpToDate"))
+
+
+def _duration(text: str) -> tuple[int, str]:
+    found = _DURATION.fullmatch(text)
+    if found is None or not int(found[1]):
+        raise RequestError(faults.invalid(f"Historical data query duration is invalid: {text}"))
+    count, unit = int(found[1]), found[2]
+    if count > _LONGEST[unit]:
+        raise RequestError(
+            faults.invalid(f"Historical data requests for durations longer than {_LONGEST[unit]} {unit}")
+        )
+    return count, unit
+
+
+def _check_step(count: int, unit: str, bar_s: int) -> None:
+    if bar_s < _SMALLEST_BAR_S[unit]:
+        raise RequestError(faults.too_long())
+    if bar_s == 1 and count > _LONGEST_OF_ONE_SECOND_BARS_S:
+        raise RequestError(faults.too_long())
+
+
+def _estimate(length_ns: int, bar_s: int, *, regular_hours: bool) -> int:
+    length_s = max(length_ns, 0) // NS_PER_S
+    traded_s = length_s * _SESSION_S // _SECONDS_PER_DAY if regular_hours else length_s
+    return traded_s // bar_s
+
+
+def _start(end_ns: int, count: int, unit: str, bar_s: int, *, regular_hours: bool) -> int:
+    """Where the period begins that reaches `count` units back from `end_ns`."""
+    if unit == "S":
+        start = _seconds_back(end_ns, count, regular_hours=regular_hours)
+        return start - start % (min(bar_s, 3600) * NS_PER_S)
+    if unit == "D" and regular_hours:
+        return _sessions_back(end_ns, count)
+    days = count * _DAYS[unit]
+    if bar_s < _SECONDS_PER_DAY:
+        start, grid_ns = end_ns - days * _SECONDS_PER_DAY * NS_PER_S, min(bar_s, 3600) * NS_PER_S
+        return start + -start % grid_ns
+    # A day that has begun counts: one day of daily bars is today's.
+    return day_window(new_york_date(end_ns - 1) - timedelta(days=days - 1))[0]
+
+
+def _seconds_back(end_ns: int, seconds: int, *, regular_hours: bool) -> int:
+    """`seconds` of trading before `end_ns`."""
+    wanted_ns = seconds * NS_PER_S
+    if not regular_hours:
+        return end_ns - wanted_ns
+    day = new_york_date(end_ns - 1)
+    while True:
+        opens, closes = _session_before(day, end_ns)
+        traded_ns = closes - opens
+        if traded_ns >= wanted_ns:
+            return closes - wanted_ns
+        wanted_ns -= traded_ns
+        day -= timedelta(days=1)
+
+
+def _session_before(day: date, end_ns: int) -> tuple[int, int]:
+    """The part of the day's session before `end_ns`; empty on a day without one."""
+    if not is_session(day):
+        return end_ns, end_ns
+    opens, closes = session_window(day)
+    return opens, max(opens, min(closes, end_ns))
+
+
+def _sessions_back(end_ns: int, count: int) -> int:
+    """The opening of the session that is the `count`-th back from `end_ns`; one that has begun counts."""
+    day = new_york_date(end_ns - 1)
+    while True:
+        if is_session(day) and session_window(day)[0] < end_ns:
+            count -= 1
+            if not count:
+                return session_window(day)[0]
+        day -= timedelta(days=1)
+
+
+def _stamp(start: datetime, query: Query) -> str:
+    local = start.astimezone(NEW_YORK)
+    if seconds_of(query.bar_size) is None:
+        return f"{local:%Y%m%d}"
+    return str(int(start.timestamp())) if query.epoch_seconds else local_time(to_ns(start))
+
+
+def _wire(bar: Bar, stamp: str) -> HistoricalBar:
+    return HistoricalBar(
+        date=stamp,
+        open=f"{bar.open:.2f}",
+        high=f"{bar.high:.2f}",
+        low=f"{bar.low:.2f}",
+        close=f"{bar.close:.2f}",
+        volume=str(bar.volume),
+        average=f"{bar.average:.3f}" if bar.average >= 0 else "-1",
+        count=bar.trades,
+    )

@@ -1,0 +1,158 @@
+"""Requests about instruments, quotes and bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ibstream.simulation.instruments import MIN_TICK, Listing
+from ibstream_gateway_emulator.client import Client
+from ibstream_gateway_emulator.domain import contracts, faults, history
+from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain.history import HISTORY_BEGINS, Query
+from ibstream_gateway_emulator.domain.ticks import Subscription
+from ibstream_gateway_emulator.gateway import Gateway
+from ibstream_gateway_emulator.protocol.fields import Contract
+from ibstream_gateway_emulator.protocol.messages import (
+    ContractDataEnd,
+    HeadTimestamp,
+    MarketDataType,
+    MarketRule,
+    Message,
+    PriceIncrement,
+    SymbolSamples,
+    TickReqParams,
+    TickSnapshotEnd,
+)
+from ibstream_gateway_emulator.protocol.requests import (
+    CancelHeadTimestamp,
+    CancelHistoricalData,
+    CancelMktData,
+    ReqContractDetails,
+    ReqHeadTimestamp,
+    ReqHistoricalData,
+    ReqMarketDataType,
+    ReqMarketRule,
+    ReqMatchingSymbols,
+    ReqMktData,
+)
+
+Messages = Iterator[Message]
+
+_LIVE = 1
+_MARKET_DATA_TYPES = range(1, 5)
+_BBO_EXCHANGE, _SNAPSHOT_PERMISSIONS = "9c0001", 3
+_BARS_INLINE = 100
+"""Answers with more bars are computed in a thread, so that quotes and orders do not wait for them."""
+_EPOCH_SECONDS = 2
+
+
+def contract_details(gateway: Gateway, _client: Client, request: ReqContractDetails) -> Messages:
+    """The one listing that fits."""
+    if request.sec_id_type:
+        raise RequestError(faults.UNKNOWN_CONTRACT)
+    found = _listing(gateway, request.contract)
+    yield contracts.contract_data(request.req_id, found, request.contract.exchange, gateway.now_ns())
+    yield ContractDataEnd(request.req_id)
+
+
+def matching_symbols(gateway: Gateway, _client: Client, request: ReqMatchingSymbols) -> Messages:
+    """Listings whose symbol or name begins with the pattern."""
+    found = gateway.master.matching(request.pattern)
+    yield SymbolSamples(request.req_id, tuple(contracts.sample(one) for one in found))
+
+
+def market_data(gateway: Gateway, client: Client, request: ReqMktData) -> Messages:
+    """Quotes from now on, or one and no more."""
+    found = _listing(gateway, request.contract)
+    if request.req_id in client.quotes:
+        raise RequestError(faults.duplicate_ticker(request.req_id))
+    if request.generic_ticks:
+        # What a Gateway says of a part of the data that is not to be had; the other ticks flow.
+        yield faults.PART_NOT_SUBSCRIBED.about(request.req_id)
+    yield MarketDataType(request.req_id, _LIVE)
+    yield TickReqParams(request.req_id, MIN_TICK, _BBO_EXCHANGE, _SNAPSHOT_PERMISSIONS)
+    subscription = Subscription(request.req_id, found.symbol)
+    yield from subscription.update(gateway.market, gateway.now_ns())
+    if request.snapshot or request.regulatory_snapshot:
+        yield TickSnapshotEnd(request.req_id)
+    else:
+        client.quotes[request.req_id] = subscription
+
+
+def cancel_market_data(_gateway: Gateway, client: Client, request: CancelMktData) -> Messages:
+    """No more quotes under that id."""
+    if client.quotes.pop(request.req_id, None) is None:
+        yield faults.no_such_ticker(request.req_id).about(request.req_id)
+
+
+def market_data_type(_gateway: Gateway, _client: Client, request: ReqMarketDataType) -> Messages:
+    """All data here is live, which is what a Gateway gives whatever was asked for if it can."""
+    if request.market_data_type not in _MARKET_DATA_TYPES:
+        raise RequestError(faults.invalid(f"Invalid market data type {request.market_data_type}"))
+    yield from ()
+
+
+def market_rule(_gateway: Gateway, _client: Client, request: ReqMarketRule) -> Messages:
+    """The price increments of US stocks."""
+    if request.rule_id != contracts.MARKET_RULE_ID:
+        raise RequestError(faults.unsupported(f"market rule {request.rule_id}"))
+    yield MarketRule(request.rule_id, (PriceIncrement(0, MIN_TICK),))
+
+
+def historical_data(gateway: Gateway, client: Client, request: ReqHistoricalData) -> Messages:
+    """Bars: few at once, many from a thread."""
+    found = _listing(gateway, request.contract)
+    if request.req_id in client.queries:
+        raise RequestError(faults.duplicate_ticker(request.req_id))
+    query = history.query_of(request, found, gateway.now_ns())
+    if query.bars_estimate <= _BARS_INLINE:
+        yield history.answer(query, gateway.market)
+    else:
+        _answer_apart(gateway, client, query)
+
+
+def cancel_historical_data(_gateway: Gateway, client: Client, request: CancelHistoricalData) -> Messages:
+    """Forget a query whose answer is not out yet."""
+    if request.req_id in client.queries:
+        client.queries.discard(request.req_id)
+        yield faults.query_cancelled(request.req_id).about(request.req_id)
+    else:
+        yield faults.no_such_query(request.req_id).about(request.req_id)
+
+
+def head_timestamp(gateway: Gateway, _client: Client, request: ReqHeadTimestamp) -> Messages:
+    """When the history begins, the same for all."""
+    _listing(gateway, request.contract)
+    if request.format_date == _EPOCH_SECONDS:
+        yield HeadTimestamp(request.req_id, str(int(HISTORY_BEGINS.timestamp())))
+    else:
+        yield HeadTimestamp(request.req_id, f"{HISTORY_BEGINS:%Y%m%d-%H:%M:%S}")
+
+
+def cancel_head_timestamp(_gateway: Gateway, _client: Client, _request: CancelHeadTimestamp) -> Messages:
+    """The answer went out with the question."""
+    yield from ()
+
+
+def _answer_apart(gateway: Gateway, client: Client, query: Query) -> None:
+    client.queries.add(query.req_id)
+
+    def work() -> Message:
+        try:
+            return history.answer(query, gateway.market)
+        except RequestError as error:
+            return error.fault.about(query.req_id)
+
+    def wanted() -> bool:
+        was_open = query.req_id in client.queries
+        client.queries.discard(query.req_id)
+        return was_open
+
+    client.outlet.send_apart(work, wanted)
+
+
+def _listing(gateway: Gateway, contract: Contract) -> Listing:
+    found = contracts.find(gateway.master, contract)
+    if found is None:
+        raise RequestError(faults.UNKNOWN_CONTRACT)
+    return found

@@ -1,0 +1,129 @@
+"""Requests about positions and account values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ibstream_gateway_emulator.client import Client
+from ibstream_gateway_emulator.domain import faults, portfolio
+from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain.portfolio import ValueFeed
+from ibstream_gateway_emulator.gateway import Gateway
+from ibstream_gateway_emulator.protocol.messages import (
+    AccountDownloadEnd,
+    AccountSummary,
+    AccountSummaryEnd,
+    AccountUpdateMulti,
+    AccountUpdateMultiEnd,
+    AccountValue,
+    ManagedAccounts,
+    Message,
+    PositionEnd,
+)
+from ibstream_gateway_emulator.protocol.requests import (
+    CancelAccountSummary,
+    CancelAccountUpdatesMulti,
+    CancelPositions,
+    ReqAccountSummary,
+    ReqAccountUpdates,
+    ReqAccountUpdatesMulti,
+    ReqManagedAccounts,
+    ReqPositions,
+)
+
+Messages = Iterator[Message]
+
+_LEDGER_KEYS = ("CashBalance", "Currency", "RealizedPnL", "StockMarketValue", "TotalCashBalance", "UnrealizedPnL")
+_ALL_LEDGERS = "$LEDGER:ALL"
+_LEDGER = "$LEDGER"
+
+
+def positions(gateway: Gateway, client: Client, _request: ReqPositions) -> Messages:
+    """All positions now, and each that changes from now on."""
+    client.follows_positions = True
+    for position in gateway.engine.account.positions.values():
+        if position.quantity:
+            yield portfolio.position_data(gateway.account, position)
+    yield PositionEnd()
+
+
+def cancel_positions(_gateway: Gateway, client: Client, _request: CancelPositions) -> Messages:
+    """No more changes of positions."""
+    client.follows_positions = False
+    yield from ()
+
+
+def account_updates(gateway: Gateway, client: Client, request: ReqAccountUpdates) -> Messages:
+    """All values and items of the portfolio now, and those that change from now on; or no more of them."""
+    if not request.subscribe:
+        client.account_updates = None
+        return
+    _check_account(gateway, request.account)
+    client.account_updates = feed = ValueFeed()
+    now_ns = gateway.now_ns()
+    for key, value, currency in feed.changed(_values(gateway)):
+        yield AccountValue(key, value, currency, gateway.account)
+    for position in gateway.engine.account.positions.values():
+        if position.quantity:
+            yield portfolio.portfolio_value(gateway.account, position, gateway.engine, now_ns)
+    yield gateway.update_time()
+    yield AccountDownloadEnd(gateway.account)
+
+
+def account_updates_multi(gateway: Gateway, client: Client, request: ReqAccountUpdatesMulti) -> Messages:
+    """All values now under the request's id, and those that change from now on."""
+    _check_account(gateway, request.account)
+    feed = ValueFeed((*_LEDGER_KEYS, "NetLiquidation") if request.ledger_and_nlv else ())
+    client.account_multi[request.req_id] = (request.model_code, feed)
+    for key, value, currency in feed.changed(_values(gateway)):
+        yield AccountUpdateMulti(request.req_id, gateway.account, request.model_code, key, value, currency)
+    yield AccountUpdateMultiEnd(request.req_id)
+
+
+def cancel_account_updates_multi(_gateway: Gateway, client: Client, request: CancelAccountUpdatesMulti) -> Messages:
+    """No more values under that id."""
+    client.account_multi.pop(request.req_id, None)
+    yield from ()
+
+
+def account_summary(gateway: Gateway, client: Client, request: ReqAccountSummary) -> Messages:
+    """The values named by the tags now, and those of them that change from now on."""
+    if request.req_id in client.summaries:
+        raise RequestError(faults.duplicate_ticker(request.req_id))
+    client.summaries[request.req_id] = feed = _summary_feed(request.tags)
+    for key, value, currency in feed.changed(_values(gateway)):
+        yield AccountSummary(request.req_id, gateway.account, key, value, currency)
+    yield AccountSummaryEnd(request.req_id)
+
+
+def cancel_account_summary(_gateway: Gateway, client: Client, request: CancelAccountSummary) -> Messages:
+    """No more of that summary."""
+    client.summaries.pop(request.req_id, None)
+    yield from ()
+
+
+def managed_accounts(gateway: Gateway, _client: Client, _request: ReqManagedAccounts) -> Messages:
+    """The one account."""
+    yield ManagedAccounts(gateway.account)
+
+
+def _values(gateway: Gateway) -> list[portfolio.Value]:
+    return portfolio.account_values(gateway.account, gateway.engine.values(gateway.now_ns()))
+
+
+def _summary_feed(tags: str) -> ValueFeed:
+    """`$LEDGER` asks for the base currency's ledger, `$LEDGER:USD` for one currency's, `$LEDGER:ALL` for all."""
+    keys = {tag for tag in tags.split(",") if tag and not tag.startswith(_LEDGER)}
+    ledgers = [tag for tag in tags.split(",") if tag.startswith(_LEDGER)]
+    if not ledgers:
+        return ValueFeed(keys or {"none"})
+    currencies = [tag.partition(":")[2] or portfolio.BASE for tag in ledgers]
+    everything = _ALL_LEDGERS in ledgers
+    return ValueFeed(
+        keys.union(_LEDGER_KEYS), () if everything else (*currencies, portfolio.USD) if keys else currencies
+    )
+
+
+def _check_account(gateway: Gateway, account: str) -> None:
+    if account not in ("", "All", gateway.account):
+        raise RequestError(faults.invalid(f"Invalid account code '{account}'."))

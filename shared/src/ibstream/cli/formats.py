@@ -1,0 +1,103 @@
+"""Contracts as lines of text and as JSON. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+
+from ibstream.contracts.data import Bar
+from ibstream.contracts.orders import CommissionCharged, OrderEvent, OrderFilled, OrderStatusChanged, RequestRefused
+from ibstream.contracts.quotes import Quote
+from ibstream.contracts.system import Heartbeat, ModeChanged
+
+_encode = msgspec.json.Encoder().encode
+
+QUOTE_HEADER = f"{'symbol':<7}{'bid':>10}{'ask':>10}{'last':>10}{'volume':>14}  quality"
+BAR_HEADER = f"{'start (UTC)':<17}{'open':>10}{'high':>10}{'low':>10}{'close':>10}{'volume':>12}"
+UNKNOWN = "-"
+
+
+def as_json(value: object) -> str:
+    """One line of JSON. Contracts keep their tags, positional rows are to be named first."""
+    return _encode(value).decode()
+
+
+def named(row: Quote | Bar) -> dict[str, object]:
+    """A positional row by its column names."""
+    return {name: getattr(row, name) for name in row.__struct_fields__}
+
+
+def price(value: float | None) -> str:
+    """Two decimals, more only where they say something."""
+    if value is None:
+        return UNKNOWN
+    text = f"{value:.4f}"
+    return text[:-2] if text.endswith("00") else text
+
+
+def whole(value: float | None) -> str:
+    """A number of shares, with separators."""
+    return UNKNOWN if value is None else f"{value:,.0f}"
+
+
+def quote_line(row: Quote) -> str:
+    """One quote under `QUOTE_HEADER`."""
+    prices = "".join(f"{price(value):>10}" for value in (row.bid, row.ask, row.last))
+    return f"{row.symbol:<7}{prices}{whole(row.volume):>14}  {row.quality}"
+
+
+def bar_line(bar: Bar) -> str:
+    """One bar under `BAR_HEADER`."""
+    prices = "".join(f"{price(value):>10}" for value in (bar.open, bar.high, bar.low, bar.close))
+    return f"{bar.start:%Y-%m-%d %H:%M} {prices}{whole(bar.volume):>12}"
+
+
+def event_line(event: OrderEvent) -> str:
+    """One step of an order."""
+    match event:
+        case OrderFilled():
+            return f"fill        {number(event.quantity)} {event.symbol} at {number(event.price)}"
+        case CommissionCharged():
+            return f"commission  {number(event.commission)} {event.currency}"
+        case RequestRefused():
+            return f"refused     {event.request}: {_why(event.reason, event.text, event.code)}"
+        case OrderStatusChanged():
+            return status_line(event)
+
+
+def status_line(event: OrderStatusChanged) -> str:
+    """Where an order stands."""
+    price_text = f" at {number(event.average_price)}" if event.average_price is not None else ""
+    done = f", {number(event.filled)} of {number(event.quantity)} filled{price_text}" if event.filled else ""
+    why = _why(event.reason, event.text, event.code)
+    return f"{event.status.replace('_', ' ')}{done}" + (f": {why}" if why else "")
+
+
+def number(value: Decimal) -> str:
+    """A decimal without an exponent or needless zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def mode_lines(mode: ModeChanged | None) -> list[str]:
+    """The mode and its reasons."""
+    if mode is None:
+        return ["watchdog silent"]
+    gateway = {True: "gateway answers", False: "gateway does not answer", None: "no gateway in use"}[mode.gateway_up]
+    return [
+        f"{mode.mode} since {mode.since:%Y-%m-%d %H:%M:%S} UTC, {gateway}",
+        *(f"  {reason.text}" for reason in mode.reasons),
+    ]
+
+
+def heartbeat_line(beat: Heartbeat) -> str:
+    """One service instance."""
+    figures = ", ".join(f"{name} {value}" for name, value in beat.details.items())
+    words = [f"client id {beat.client_id}" if beat.client_id else "", beat.account, beat.reason, figures]
+    return f"  {beat.service:<17}{beat.instance:<4}{beat.state:<14}" + ", ".join(word for word in words if word)
+
+
+def _why(reason: str, text: str, code: int) -> str:
+    words = f"{reason} ({text})" if reason and text else reason or text
+    return f"{words} [{code}]" if code else words

@@ -1,0 +1,164 @@
+"""The commands that ask a running system: quotes, order, bars, status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Required, TypeVar
+
+from ibstream.cli import formats
+from ibstream.cli.terminal import EXIT_FAILURE, quiet_logs, result, say
+from ibstream.client import (
+    Client,
+    EpochChanged,
+    Gap,
+    OrderOutcome,
+    OrderUnresolvedError,
+    QuoteEvent,
+    QuoteSnapshot,
+    Repeated,
+)
+from ibstream.client.requests import OrderDetails
+from ibstream.contracts.orders import FINAL_STATUSES, OrderEvent, OrderStatus, OrderStatusChanged, SubmitOrder
+from ibstream.contracts.quotes import Quote, QuoteBatch
+from ibstream.contracts.system import Mode
+from ibstream.runtime.clock import SYSTEM_CLOCK
+
+T = TypeVar("T")
+
+PATIENCE_S = 5.0
+"""At a terminal nobody waits longer for a Redis that went away."""
+
+SILENCE_S = 5.0
+"""Without quotes for so long, the command says what may be wrong; once."""
+
+STRATEGY = "ibstream-cli"
+_GOOD = {OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED, OrderStatus.SUBMITTED}
+
+Ending = OrderOutcome | OrderStatusChanged
+"""Where an order stood when the wait was over."""
+
+
+class OrderArguments(OrderDetails):
+    """What `Client.order` takes."""
+
+    instrument: Required[str]
+    side: Required[str]
+    quantity: Required[str]
+
+
+def asked(question: Coroutine[Any, Any, T]) -> T:
+    """Run one question to the system to its end."""
+    quiet_logs()
+    return asyncio.run(question)
+
+
+def client() -> Client:
+    """A client for a person at a terminal."""
+    return Client(strategy=STRATEGY, patience_s=PATIENCE_S)
+
+
+async def show_quotes(symbols: list[str], *, as_json: bool, count: int | None) -> int:
+    """Quotes as they come, one line each, until `count` are out."""
+    shown = 0
+    if not as_json:
+        result(formats.QUOTE_HEADER)
+    async with client() as ours, ours.quotes(symbols or None) as events:
+        hint = asyncio.create_task(_hint_at_silence(ours))
+        async for event in events:
+            for row in _rows(event):
+                hint.cancel()
+                result(formats.as_json(formats.named(row)) if as_json else formats.quote_line(row))
+                shown += 1
+                if shown == count:
+                    return 0
+    return 0
+
+
+async def send_order(request: OrderArguments, *, wait_s: float, as_json: bool) -> int:
+    """Send one order and tell its steps; 0 if it is filled, or worked by IBKR when the wait is over, or not waited for."""
+    async with client() as ours:
+        order = ours.order(**request)
+        say(f"order {order.client_order_id}")
+        if wait_s:
+            ending = await _follow(ours, order, wait_s, silent=as_json)
+        else:
+            await ours.send(order)
+            ending = None
+    if as_json:
+        result(formats.as_json(_summary(order.client_order_id, ending)))
+    return 0 if ending is None or ending.status in _GOOD else EXIT_FAILURE
+
+
+async def _follow(ours: Client, order: SubmitOrder, wait_s: float, *, silent: bool) -> Ending:
+    def hear(event: OrderEvent) -> None:
+        if not silent:
+            result(formats.event_line(event))
+
+    try:
+        return await ours.send_and_wait(order, deadline_s=wait_s, on_event=hear)
+    except OrderUnresolvedError as error:
+        if error.last is None or error.last.status not in _GOOD:
+            raise
+        say(f"still being worked after {wait_s:g} s; its events go on in orders:events")
+        return error.last
+
+
+def _summary(client_order_id: str, ending: Ending | None) -> dict[str, object]:
+    if ending is None:
+        return {"client_order_id": client_order_id, "status": None}
+    return {
+        "client_order_id": client_order_id,
+        "status": ending.status,
+        "final": ending.status in FINAL_STATUSES,
+        "filled": ending.filled,
+        "average_price": ending.average_price,
+        "reason": ending.reason,
+        "text": ending.text,
+    }
+
+
+async def show_bars(symbol: str, *, size: str, duration: str, as_json: bool) -> int:
+    """Historical bars, one line each, oldest first."""
+    async with client() as ours, ours.bar_job(symbol, bar_size=size, duration=duration) as chunks:
+        if not as_json:
+            result(formats.BAR_HEADER)
+        async for chunk in chunks:
+            for bar in chunk.bars:
+                result(formats.as_json(formats.named(bar)) if as_json else formats.bar_line(bar))
+    return 0
+
+
+async def show_status(*, as_json: bool) -> int:
+    """The mode with its reasons and every service; 0 if the mode is normal."""
+    async with client() as ours:
+        mode, beats = await ours.status(), await ours.heartbeats()
+    if as_json:
+        result(formats.as_json({"mode": mode.mode if mode else None, "status": mode, "heartbeats": beats}))
+    else:
+        for line in [*formats.mode_lines(mode), *map(formats.heartbeat_line, beats)]:
+            result(line)
+    return 0 if mode is not None and mode.mode is Mode.NORMAL else EXIT_FAILURE
+
+
+def _rows(event: QuoteEvent) -> list[Quote]:
+    """The rows to show; breaks of continuity are told."""
+    match event:
+        case Gap():
+            say(f"missed {event.missing} batches of shard {event.shard}; the latest values follow")
+        case EpochChanged():
+            say(f"the feed began anew on shard {event.shard}; the latest values follow")
+        case Repeated():
+            say(f"a batch of shard {event.shard} came twice and was left out")
+        case QuoteSnapshot() | QuoteBatch():
+            return event.rows
+    return []
+
+
+async def _hint_at_silence(ours: Client) -> None:
+    await SYSTEM_CLOCK.sleep(SILENCE_S)
+    alive = {beat.service: beat for beat in await ours.heartbeats()}
+    if "feed" not in alive:
+        say("no quotes: no feed is running on this bus; start it with `ibstream up`")
+    else:
+        say(f"no quotes yet: the feed is {alive['feed'].state} {alive['feed'].reason}".rstrip())

@@ -1,0 +1,43 @@
+"""The SDK for strategies and consumers: everything that ibstream does, from one object.
+
+    from ibstream import Client
+
+    async with Client() as client:
+        outcome = await client.submit_and_wait("AAPL", "BUY", 10)
+        print(outcome.status, outcome.filled, outcome.average_price)
+
+`client` is the object, `subscription` what is read without end, `quotes` with `continuity` the market, `orders` and `bars`
+the requests and their answers, `errors` the tree of failures. It talks to Redis alone, never to a Gateway.
+"""
+
+from ibstream.client.bars import BarJob
+from ibstream.client.client import Client
+from ibstream.client.continuity import Continuity, EpochChanged, Gap, Repeated
+from ibstream.client.errors import (
+    InvalidRequestError,
+    JobFailedError,
+    NoAnswerError,
+    OrderUnconfirmedError,
+    OrderUnresolvedError,
+)
+from ibstream.client.orders import OrderEvents, OrderOutcome
+from ibstream.client.quotes import QuoteEvent, QuoteSnapshot, QuoteSubscription
+
+__all__ = [
+    "BarJob",
+    "Client",
+    "Continuity",
+    "EpochChanged",
+    "Gap",
+    "InvalidRequestError",
+    "JobFailedError",
+    "NoAnswerError",
+    "OrderEvents",
+    "OrderOutcome",
+    "OrderUnconfirmedError",
+    "OrderUnresolvedError",
+    "QuoteEvent",
+    "QuoteSnapshot",
+    "QuoteSubscription",
+    "Repeated",
+]

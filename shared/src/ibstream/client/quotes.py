@@ -1,0 +1,191 @@
+"""Quotes as a consumer sees them: a snapshot, then every batch in order, with proof that none was missed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from ibstream.bus import Bus, BusUnavailable, Entry
+from ibstream.bus.reader import BLOCK_S_MAX
+from ibstream.client.continuity import Continuity, EpochChanged, Gap, Repeated
+from ibstream.client.subscription import PatientReader, Subscription
+from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
+from ibstream.contracts.registry import QUOTES, last_quotes_key
+from ibstream.runtime import metrics
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.errors import ConfigurationError
+
+CATCH_UP_COUNT = 1000
+"""Entries per shard and read while catching up."""
+
+CATCH_UP_READS_MAX = 50
+"""After so many reads the snapshot is handed out as it stands; what follows comes as batches, and nothing is lost."""
+
+_SERVER_TIME = "return redis.call('TIME')"
+_log = structlog.get_logger(__name__)
+_row = msgspec.json.Decoder(Quote)
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteSnapshot:
+    """The latest row per symbol, wherever it stood. The first event, and again after a gap or a new epoch: then of one shard,
+    with only the rows that are newer than what was handed out before."""
+
+    rows: list[Quote]
+    shard: int | None = None
+    """None for all shards."""
+
+
+QuoteEvent = QuoteSnapshot | QuoteBatch | Gap | EpochChanged | Repeated
+"""What a subscription yields. Every report comes before the batch in which it showed."""
+
+
+class QuoteSubscription(Subscription[QuoteEvent]):
+    """Follows quotes with one plain XREAD over all shards on one connection.
+
+    The feed brings the hashes of latest rows up to date a little after the streams. So reading starts `settle_s` seconds
+    before now, and a row of the snapshot is the newer of what the hash and the stream say: no update falls between the
+    two. For the same reason a shard's hash is read again only `settle_s` seconds after a gap or new epoch showed.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        shards: int,
+        symbols: Collection[str] | None,
+        settle_s: float,
+        patience_s: float,
+        clock: Clock,
+    ) -> None:
+        super().__init__()
+        self._bus = bus
+        self._shards = shards
+        self._symbols = frozenset(symbols) if symbols else None
+        self._followed = sorted({shard_of(symbol, shards) for symbol in symbols or ()}) or list(range(shards))
+        self._settle_s = settle_s
+        self._patience_s = patience_s
+        self._clock = clock
+        self._reader: PatientReader | None = None
+        self._delivered_ns: dict[str, int] = {}
+        self._refresh_at: dict[int, float] = {}
+        self.continuity = Continuity()
+        """What was seen and what was missed, so far."""
+
+    async def _close(self) -> None:
+        if self._reader is not None:
+            await self._reader.close()
+
+    async def _open(self) -> None:
+        start = await self._position_before_now()
+        streams = {QUOTES.named(shard): start for shard in self._followed}
+        self._reader = PatientReader(self._bus, streams, patience_s=self._patience_s, clock=self._clock)
+        latest = {row.symbol: row for shard in self._followed for row in await self._last_rows(shard)}
+        reports: list[QuoteEvent] = []
+        for event in await self._catch_up(self._reader):
+            if isinstance(event, QuoteBatch):
+                _keep_newer(latest, event.rows)
+            else:
+                reports.append(event)
+        self._delivered_ns = {symbol: row.time_ns for symbol, row in latest.items()}
+        self._pending.extend([QuoteSnapshot(list(latest.values())), *reports])
+
+    async def _more(self) -> list[QuoteEvent]:
+        """What stands in the streams; then what stood in the hashes *before* that was read, so that no row goes back."""
+        assert self._reader is not None  # noqa: S101 - open() ran before
+        refreshed = await self._refreshed_shards()
+        entries = await self._reader.read(block_s=0 if refreshed else self._block_s())
+        events = self._judge_all(entries)
+        for event in events:
+            if isinstance(event, QuoteBatch):
+                self._delivered_ns.update((row.symbol, row.time_ns) for row in event.rows)
+        return [*events, *(self._snapshot(shard, rows) for shard, rows in refreshed)]
+
+    def _snapshot(self, shard: int, rows: list[Quote]) -> QuoteSnapshot:
+        newer = [row for row in rows if row.time_ns > self._delivered_ns.get(row.symbol, -1)]
+        self._delivered_ns.update((row.symbol, row.time_ns) for row in newer)
+        return QuoteSnapshot(newer, shard)
+
+    def _judge_all(self, entries: list[Entry]) -> list[QuoteEvent]:
+        batches = [entry.message for entry in entries if isinstance(entry.message, QuoteBatch)]
+        return [event for batch in batches for event in self._judge(batch)]
+
+    def _judge(self, batch: QuoteBatch) -> Iterable[QuoteEvent]:
+        """The batch's reports, then the batch itself with the rows that were asked for."""
+        if self.continuity.last(batch.shard) is None:
+            self._refuse_other_sharding(batch)
+        reports = self.continuity.observe(batch.shard, batch.epoch, batch.seq)
+        yield from reports
+        if any(isinstance(report, Repeated) for report in reports):
+            return
+        if reports:
+            self._refresh_at[batch.shard] = self._clock.monotonic() + self._settle_s
+        rows = self._wanted(batch.rows)
+        if rows:
+            yield batch if len(rows) == len(batch.rows) else msgspec.structs.replace(batch, rows=rows)
+
+    async def _catch_up(self, reader: PatientReader) -> list[QuoteEvent]:
+        events: list[QuoteEvent] = []
+        for _ in range(CATCH_UP_READS_MAX):
+            entries = await reader.read(block_s=0, count=CATCH_UP_COUNT)
+            events.extend(self._judge_all(entries))
+            if len(entries) < CATCH_UP_COUNT:
+                break
+        return events
+
+    async def _refreshed_shards(self) -> list[tuple[int, list[Quote]]]:
+        now = self._clock.monotonic()
+        refreshed: list[tuple[int, list[Quote]]] = []
+        for shard in [shard for shard, at in self._refresh_at.items() if at <= now]:
+            try:
+                refreshed.append((shard, await self._last_rows(shard)))
+            except BusUnavailable:  # the reader has the patience; this waits for it
+                self._refresh_at[shard] = now + self._settle_s
+            else:
+                del self._refresh_at[shard]
+        return refreshed
+
+    def _block_s(self) -> float:
+        if not self._refresh_at:
+            return BLOCK_S_MAX
+        return min(BLOCK_S_MAX, max(0.0, min(self._refresh_at.values()) - self._clock.monotonic()))
+
+    async def _last_rows(self, shard: int) -> list[Quote]:
+        fields = await self._bus.hash(last_quotes_key(shard))
+        rows = (_decoded(value, shard) for value in fields.values())
+        return self._wanted([row for row in rows if row is not None])
+
+    def _wanted(self, rows: list[Quote]) -> list[Quote]:
+        return rows if self._symbols is None else [row for row in rows if row.symbol in self._symbols]
+
+    async def _position_before_now(self) -> str:
+        """Entry ids are the server's time, so its clock is asked, not ours."""
+        seconds, microseconds = await self._bus.run_script(_SERVER_TIME, [], [])
+        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
+        return f"{max(0, now_ms - round(self._settle_s * 1000))}-0"
+
+    def _refuse_other_sharding(self, batch: QuoteBatch) -> None:
+        if batch.rows and shard_of(batch.rows[0].symbol, self._shards) != batch.shard:
+            raise ConfigurationError(
+                f"the feed spreads quotes over another number of streams than {self._shards}: set SA_FEED__SHARDS here to "
+                "the feed's value"
+            )
+
+
+def _decoded(value: bytes, shard: int) -> Quote | None:
+    try:
+        return _row.decode(value)
+    except msgspec.DecodeError as error:
+        metrics.ENTRIES_SKIPPED.labels(last_quotes_key(shard)).inc()
+        _log.warning("client.undecodable_row", shard=shard, error=str(error))
+        return None
+
+
+def _keep_newer(latest: dict[str, Quote], rows: list[Quote]) -> None:
+    for row in rows:
+        known = latest.get(row.symbol)
+        if known is None or row.time_ns >= known.time_ns:
+            latest[row.symbol] = row

@@ -1,0 +1,381 @@
+"""The life that broker, data and feed share: a slot, a session, workers, a heartbeat, edges, a health endpoint.
+
+    health endpoint ─ answers from the first moment to the last
+    heartbeat, edges ─ written whenever Redis is there
+    slot (a lease in Redis) ─ without it nothing below runs, so no two processes use one client id
+      session with the Gateway ─ made again for ever
+      workers ─ consume requests whether or not there is a session, so that work is refused with a reason
+
+A clean stop goes: not ready → workers finish what they hold → session closed → slot given back → Redis → health endpoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+import structlog
+
+from ibstream.bus import Bus, BusUnavailable, Lease, Publisher
+from ibstream.contracts.base import Message, encode
+from ibstream.contracts.registry import EDGES, HEARTBEAT_TTL_S, SERVICES, Stream, client_id_lease, heartbeat_key
+from ibstream.contracts.system import ConnectionState, Disconnected, Heartbeat, Reconnected
+from ibstream.runtime import metrics
+from ibstream.runtime.backoff import Delays, exponential
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.connection import Trigger, advance
+from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.health import Health, HealthServer
+from ibstream.runtime.settings import Settings
+from ibstream.runtime.supervise import supervise, unless
+
+HEARTBEAT_INTERVAL_S = 1.0
+SLOT_RETRY_S = 0.5
+SLOT_STEP = 10
+"""A replica in slot n uses client id base + role + 10 n."""
+
+DRAIN_S = 6.0
+"""How long workers may take to finish what they hold when the process is told to stop."""
+
+EDGES_KEPT_MAX = 100
+"""Edges that wait for Redis to return; of more, the oldest are dropped."""
+
+_log = structlog.get_logger(__name__)
+
+Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+"""Runs until the event is set, then finishes what it holds and returns."""
+
+
+@dataclass(frozen=True)
+class ConnectionEvent:
+    """Something that happened to a session: what, why, and IBKR's code where there is one."""
+
+    trigger: Trigger
+    reason: str = ""
+    code: int = 0
+
+
+class SessionLost(RecoverableError):  # noqa: N818 - a state of the world
+    """The session with the Gateway ended."""
+
+
+class Connection(Protocol):
+    """A service's way to IBKR, or to a simulation of it.
+
+    One session at a time: `connect`, then `next_event` again and again until it says `LOST`, then `close`; and anew.
+    """
+
+    @property
+    def gateway(self) -> str:
+        """`host:port`, or empty where there is no Gateway."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """The account of the session; empty before the first."""
+        ...
+
+    async def connect(self, client_id: int) -> None:
+        """Make the session; raise a `RecoverableError` when it cannot be made now."""
+        ...
+
+    async def next_event(self) -> ConnectionEvent:
+        """What happens next to the session: `LINK_LOST`, `LINK_RESTORED` or `LOST`."""
+        ...
+
+    async def close(self) -> None:
+        """End the session. Safe at any time, also twice."""
+        ...
+
+
+@dataclass(frozen=True)
+class Slot:
+    """What a replica holds while it is active."""
+
+    number: int
+    fencing_token: int
+    """Greater than that of every holder before: what this replica writes under it, an earlier one can no longer undo."""
+
+
+@dataclass(frozen=True)
+class ServiceParts:
+    """What makes a service this one and not another."""
+
+    name: str
+    connection: Connection
+    synchronise: Callable[[ConnectionEvent], Awaitable[None]]
+    """Called after each connect and each restored link, with what happened: fetch and reconcile what work needs. The
+    service is ready when it returns."""
+    workers: Callable[[Slot], tuple[Worker, ...]]
+    """Makes the workers for a slot; consumers are named after it, so that a restarted replica finds its pending entries."""
+    delays: Delays
+    """The waits between two sessions."""
+    slots: int
+    """How many replicas may be active at once; more wait as standbys."""
+    details: Callable[[], Mapping[str, int | float | str]] = dict
+    """The service's own figures for its heartbeat."""
+    on_state: Callable[[ConnectionState, str], None] = lambda _state, _reason: None
+    """Told of every change of the connection's state, synchronously."""
+
+
+class ServiceHost:
+    """Runs one service until it is told to stop."""
+
+    def __init__(self, settings: Settings, bus: Bus, parts: ServiceParts, *, clock: Clock) -> None:
+        self._settings = settings
+        self._bus = bus
+        self._publisher = Publisher(bus)
+        self._parts = parts
+        self._clock = clock
+        self._role = SERVICES.index(parts.name)
+        self._health = Health(parts.name, clock)
+        self._started_at = clock.now()
+        self._slot: int | None = None
+        self._state = ConnectionState.IDLE
+        self._reason = "waiting for Redis"
+        self._last_edge: type[Message] | None = None
+        self._was_ready = False
+        self._edges: deque[tuple[Stream, Message]] = deque(maxlen=EDGES_KEPT_MAX)
+        self._changed = asyncio.Event()
+        self._ending = asyncio.Event()
+
+    @property
+    def state(self) -> ConnectionState:
+        """Where the connection stands."""
+        return self._state
+
+    @property
+    def instance(self) -> str:
+        """This replica's name: its slot."""
+        return str(self._slot if self._slot is not None else f"standby-{os.getpid()}")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop` is set. Raises only what no retry can mend."""
+        metrics_port = getattr(self._settings.metrics, f"port_{self._parts.name}")
+        server = HealthServer(self._health, host=self._settings.metrics.host, port=metrics_port)
+        server.start()
+        _log.info(
+            "service.started", health_port=server.port, redis=self._bus.address, gateway=self._parts.connection.gateway
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                beat = group.create_task(self._health.beat_for_ever())
+                heartbeat = group.create_task(self._heartbeat())
+                await self._hold_slots(stop)
+                self._ending.set()
+                await heartbeat
+                beat.cancel()
+        finally:
+            server.close()
+            _log.info("service.stopped")
+
+    async def _hold_slots(self, stop: asyncio.Event) -> None:
+        await supervise(
+            self._take_slot,
+            self._serve_slot(stop),
+            delays=exponential(0.5, 2.0),
+            on_state=self._on_slot,
+            stop=stop,
+            clock=self._clock,
+            drain_s=DRAIN_S,
+        )
+
+    def _on_slot(self, trigger: Trigger, reason: str) -> None:
+        if trigger is Trigger.LOST:
+            self._slot = None
+            self._reason = reason
+            self._health.set_not_ready(reason)
+            self._changed.set()
+            _log.warning("service.slot_lost", reason=reason)
+
+    async def _take_slot(self) -> Lease:
+        """Wait for a free slot and take it."""
+        said = False
+        while True:
+            for slot in range(self._parts.slots):
+                lease = Lease(
+                    self._bus, self._lease_name(slot), holder=f"{self._parts.name}-{os.getpid()}", clock=self._clock
+                )
+                if await lease.try_acquire():
+                    self._slot = slot
+                    _log.info("service.slot_taken", slot=slot, client_id=self.client_id, fencing_token=lease.token)
+                    return lease
+            self._reason = "standby"
+            self._health.set_not_ready("standby: every slot is taken")
+            if not said:
+                _log.info("service.standby", slots=self._parts.slots)
+                said = True
+            await self._clock.sleep(SLOT_RETRY_S)
+
+    def _lease_name(self, slot: int) -> str:
+        gateway = self._parts.connection.gateway
+        host, _, port = gateway.rpartition(":")
+        return client_id_lease(host or self._settings.broker.provider, int(port or 0), self._client_id_of(slot))
+
+    def _client_id_of(self, slot: int) -> int:
+        return self._settings.broker.ibkr.client_id + self._role + SLOT_STEP * slot
+
+    @property
+    def client_id(self) -> int:
+        """The client id of the slot held; 0 without one."""
+        return self._client_id_of(self._slot) if self._slot is not None else 0
+
+    def _serve_slot(self, stop: asyncio.Event) -> Callable[[Lease], Coroutine[Any, Any, None]]:
+        async def serve(lease: Lease) -> None:
+            try:
+                await self._work(lease, stop)
+            finally:
+                if self._state is not ConnectionState.IDLE:
+                    self._on_session(Trigger.STOP, "the slot is given up")
+                with contextlib.suppress(BusUnavailable):
+                    await lease.release()
+
+        return serve
+
+    async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
+        slot = Slot(self._slot or 0, lease.token)
+        close_session = asyncio.Event()
+        async with asyncio.TaskGroup() as group:
+            keeper = group.create_task(lease.keep(), name="lease")
+            session = group.create_task(self._hold_session(close_session), name="session")
+            workers = [group.create_task(worker(stop)) for worker in self._parts.workers(slot)]
+            await stop.wait()
+            self._health.set_not_ready("stopping")
+            await asyncio.gather(*workers)
+            close_session.set()
+            await session
+            keeper.cancel()
+
+    async def _hold_session(self, stop: asyncio.Event) -> None:
+        await supervise(
+            self._connect,
+            self._serve_session,
+            delays=self._parts.delays,
+            on_state=self._on_session,
+            stop=stop,
+            clock=self._clock,
+        )
+
+    async def _connect(self) -> Connection:
+        await self._parts.connection.connect(self.client_id)
+        return self._parts.connection
+
+    async def _serve_session(self, connection: Connection) -> None:
+        try:
+            self._on_session(Trigger.CONNECTED, "")
+            await self._synchronise(ConnectionEvent(Trigger.CONNECTED))
+            while True:
+                event = await connection.next_event()
+                if event.trigger is Trigger.LOST:
+                    raise SessionLost(event.reason)
+                self._on_session(event.trigger, event.reason)
+                if event.trigger is Trigger.LINK_RESTORED:
+                    await self._synchronise(event)
+        finally:
+            await connection.close()
+
+    async def _synchronise(self, event: ConnectionEvent) -> None:
+        await self._parts.synchronise(event)
+        self._on_session(Trigger.SYNCHRONISED, "")
+
+    def _on_session(self, trigger: Trigger, reason: str) -> None:
+        """Move the state, and tell everyone at once: health, metrics, log, edges, the service itself."""
+        before, self._state = self._state, advance(self._state, trigger)
+        self._reason = reason
+        if trigger is Trigger.LOST:
+            metrics.RECONNECTS.labels(self._parts.name).inc()
+        for state in ConnectionState:
+            metrics.CONNECTION_STATE.labels(self._parts.name, state).set(state is self._state)
+        if self._state is ConnectionState.READY:
+            self._on_ready()
+        else:
+            self._health.set_not_ready(reason or self._state)
+            if trigger in (Trigger.LOST, Trigger.LINK_LOST, Trigger.STOP):
+                self._on_not_connected(reason, quiet=trigger is Trigger.STOP or before is self._state)
+        self._parts.on_state(self._state, reason)
+        self._changed.set()
+
+    def _on_ready(self) -> None:
+        self._health.set_ready()
+        _log.info("ibkr_gateway.connected", gateway=self._parts.connection.gateway, client_id=self.client_id)
+        if self._last_edge is not Reconnected:
+            edge = Reconnected(
+                service=self._parts.name, instance=self.instance, first=not self._was_ready, at=self._clock.now()
+            )
+            self._tell(EDGES[self._parts.name][1], edge)
+        self._was_ready = True
+
+    def _on_not_connected(self, reason: str, *, quiet: bool) -> None:
+        if not quiet:
+            _log.error("ibkr_gateway.not_connected", gateway=self._parts.connection.gateway, reason=reason)
+        if self._last_edge is not Disconnected:
+            edge = Disconnected(service=self._parts.name, instance=self.instance, reason=reason, at=self._clock.now())
+            self._tell(EDGES[self._parts.name][0], edge)
+
+    def _tell(self, stream: Stream, edge: Message) -> None:
+        self._last_edge = type(edge)
+        self._edges.append((stream, edge))
+
+    async def _heartbeat(self) -> None:
+        """A heartbeat every second and at each change, edges first; patient while Redis is away. At the end, no trace."""
+        is_away = False
+        while not self._ending.is_set():
+            self._changed.clear()
+            try:
+                await self._write_edges()
+                await self._write_heartbeat()
+            except BusUnavailable as error:
+                if not is_away:
+                    _log.warning("service.redis_away", error=str(error))
+                is_away = True
+            else:
+                if is_away:
+                    _log.info("service.redis_back")
+                is_away = False
+            await unless(self._ending, unless(self._changed, self._clock.sleep(HEARTBEAT_INTERVAL_S)))
+        with contextlib.suppress(BusUnavailable):
+            await self._write_edges()
+            await self._bus.delete(heartbeat_key(self._parts.name, self.instance))
+
+    async def _write_edges(self) -> None:
+        while self._edges:
+            stream, edge = self._edges[0]
+            await self._publisher.publish(stream, edge)
+            self._edges.popleft()
+
+    async def _write_heartbeat(self) -> None:
+        beat = self._beat()
+        await self._bus.put(heartbeat_key(self._parts.name, beat.instance), encode(beat), ttl_s=HEARTBEAT_TTL_S)
+
+    def _beat(self) -> Heartbeat:
+        broker, connection = self._settings.broker, self._parts.connection
+        return Heartbeat(
+            service=self._parts.name,
+            instance=self.instance,
+            state=self._state,
+            reason="" if self._state is ConnectionState.READY else self._reason,
+            provider=broker.provider,
+            gateway=connection.gateway,
+            client_id=self.client_id,
+            account=connection.account,
+            paper_trading=broker.paper_trading,
+            link_up=self._state in (ConnectionState.READY, ConnectionState.SYNCHRONISING),
+            details=dict(self._parts.details()),
+            version=_version(),
+            pid=os.getpid(),
+            started_at=self._started_at,
+            at=self._clock.now(),
+        )
+
+
+def _version() -> str:
+    try:
+        return version("ibstream")
+    except PackageNotFoundError:  # run from the source tree
+        return "0"

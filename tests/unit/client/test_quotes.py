@@ -1,0 +1,250 @@
+"""A quote subscription over a real Redis: snapshot and stream join without a seam, and breaks are told and healed."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import pytest
+from redis_for_tests import KillableServer
+from support import eventually, run
+
+from ibstream.bus import Bus, Publisher
+from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, QuoteSubscription, Repeated
+from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
+from ibstream.contracts.registry import QUOTES, last_quotes_key
+from ibstream.runtime.errors import ConfigurationError
+from ibstream.runtime.settings import FeedSettings, Settings
+
+SHARDS = 8
+SETTINGS = Settings(feed=FeedSettings(shards=SHARDS, last_values_interval_s=0.01))
+AAPL = shard_of("AAPL", SHARDS)
+
+
+@dataclass
+class FakeFeed:
+    """Writes batches and last values as the feed does, when told to."""
+
+    bus: Bus
+
+    async def publish(self, *rows: Quote, seq: int, epoch: int = 1, shard: int = AAPL) -> None:
+        batch = QuoteBatch(shard=shard, epoch=epoch, seq=seq, published_at=1, rows=list(rows))
+        await Publisher(self.bus).publish(QUOTES.named(shard), batch)
+
+    async def save(self, *rows: Quote) -> None:
+        for row in rows:
+            key = last_quotes_key(shard_of(row.symbol, SHARDS))
+            await self.bus.set_fields(key, {row.symbol: msgspec.json.encode(row)})
+
+
+@asynccontextmanager
+async def running(url: str) -> AsyncIterator[tuple[FakeFeed, Client]]:
+    async with Bus(url, client_name="test") as bus, Client(url, settings=SETTINGS, patience_s=5) as client:
+        yield FakeFeed(bus), client
+
+
+def quote(symbol: str, bid: float, time_ns: int) -> Quote:
+    return Quote(symbol=symbol, bid=bid, time_ns=time_ns)
+
+
+async def take(events: QuoteSubscription, count: int) -> list[QuoteEvent]:
+    return [await anext(events) for _ in range(count)]
+
+
+def scenario(url: str, story: Callable[[FakeFeed, Client], Awaitable[None]]) -> None:
+    async def play() -> None:
+        async with running(url) as (feed, client):
+            await story(feed, client)
+
+    run(play(), timeout_s=30)
+
+
+def test_the_snapshot_comes_first_then_every_batch(redis_url: str) -> None:
+    """The latest rows of all shards first, then batches as they are written, each whole."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        await feed.save(quote("AAPL", 1.0, 10), quote("MSFT", 2.0, 10))
+        async with client.quotes() as events:
+            await feed.publish(quote("AAPL", 3.0, 20), seq=1)
+            await feed.publish(quote("AAPL", 4.0, 30), seq=2)
+            snapshot, first, second = await take(events, 3)
+            assert isinstance(snapshot, QuoteSnapshot)
+            assert {row.symbol: row.bid for row in snapshot.rows} == {"AAPL": 1.0, "MSFT": 2.0}
+            assert isinstance(first, QuoteBatch)
+            assert isinstance(second, QuoteBatch)
+            assert [first.rows[0].bid, second.rows[0].bid] == [3.0, 4.0]
+            assert events.continuity.unbroken
+
+    scenario(redis_url, story)
+
+
+def test_an_update_that_the_hash_does_not_hold_yet_is_in_the_snapshot(redis_url: str) -> None:
+    """The feed writes the stream first and the hash later; what was written between must not be lost on a newcomer."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        await feed.save(quote("AAPL", 1.0, 10))
+        await feed.publish(quote("AAPL", 2.0, 20), seq=7)
+        async with client.quotes() as events:
+            (snapshot,) = await take(events, 1)
+            assert isinstance(snapshot, QuoteSnapshot)
+            assert [row.bid for row in snapshot.rows] == [2.0]
+
+    scenario(redis_url, story)
+
+
+def test_the_hash_wins_over_older_entries_of_the_stream(redis_url: str) -> None:
+    """Entries that are read only for the overlap never move a row back in time."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        await feed.publish(quote("AAPL", 1.0, 10), seq=7)
+        await feed.save(quote("AAPL", 2.0, 20))
+        async with client.quotes() as events:
+            (snapshot,) = await take(events, 1)
+            assert isinstance(snapshot, QuoteSnapshot)
+            assert [row.bid for row in snapshot.rows] == [2.0]
+
+    scenario(redis_url, story)
+
+
+def test_a_gap_is_reported_before_its_batch_and_the_shard_is_read_again(redis_url: str) -> None:
+    """Batch 2 never arrives: the gap says so, batch 3 follows, and soon the shard's rows that batch 2 held."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        async with client.quotes() as events:
+            await feed.publish(quote("AAPL", 1.0, 10), seq=1)
+            await feed.publish(quote("AAPL", 3.0, 30), seq=3)
+            missed = next(symbol for symbol in symbols_of(AAPL) if symbol != "AAPL")
+            await feed.save(quote("AAPL", 3.0, 30), quote(missed, 9.0, 20))
+            _, first, gap, third, healed = await take(events, 5)
+            assert isinstance(first, QuoteBatch)
+            assert gap == Gap(AAPL, 1, 2, 2)
+            assert isinstance(third, QuoteBatch)
+            assert healed == QuoteSnapshot([quote(missed, 9.0, 20)], AAPL)
+            assert (events.continuity.gaps, events.continuity.missed) == (1, 1)
+
+    scenario(redis_url, story)
+
+
+def test_a_new_epoch_is_reported_and_the_shard_is_read_again(redis_url: str) -> None:
+    """The feed began anew: it is said, its batch is delivered, and the shard's latest rows follow."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        async with client.quotes() as events:
+            await feed.publish(quote("AAPL", 1.0, 10), seq=1)
+            await feed.publish(quote("AAPL", 2.0, 20), seq=1, epoch=2)
+            await feed.save(quote("AAPL", 5.0, 50))
+            _, _, changed, batch, healed = await take(events, 5)
+            assert changed == EpochChanged(AAPL, 1, 2)
+            assert isinstance(batch, QuoteBatch)
+            assert healed == QuoteSnapshot([quote("AAPL", 5.0, 50)], AAPL)
+
+    scenario(redis_url, story)
+
+
+def test_a_repeated_batch_is_reported_and_left_out(redis_url: str) -> None:
+    """An entry written twice would move prices back; its rows are not delivered."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        async with client.quotes() as events:
+            for bid, seq in ((1.0, 1), (2.0, 2), (1.0, 1), (3.0, 3)):
+                await feed.publish(quote("AAPL", bid, 10), seq=seq)
+            _, _, second, repeated, third = await take(events, 5)
+            assert isinstance(second, QuoteBatch)
+            assert repeated == Repeated(AAPL, 1, 1, 3)
+            assert isinstance(third, QuoteBatch)
+            assert third.seq == 3
+
+    scenario(redis_url, story)
+
+
+def test_only_what_was_asked_for_is_delivered_but_all_of_it_is_proved(redis_url: str) -> None:
+    """With symbols named, other rows are left out, and batches without any of them still count for continuity."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        other = next(symbol for symbol in symbols_of(AAPL) if symbol != "AAPL")
+        async with client.quotes(["AAPL"]) as events:
+            await feed.publish(quote(other, 1.0, 10), seq=1)
+            await feed.publish(quote(other, 1.0, 20), quote("AAPL", 2.0, 20), seq=2)
+            _, batch = await take(events, 2)
+            assert isinstance(batch, QuoteBatch)
+            assert [row.symbol for row in batch.rows] == ["AAPL"]
+            assert batch.seq == 2
+            assert events.continuity.batches == 2
+            assert events.continuity.unbroken
+
+    scenario(redis_url, story)
+
+
+def test_a_row_that_cannot_be_read_spoils_nothing_else(redis_url: str) -> None:
+    """A broken field of the hash is left out of the snapshot."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        await feed.save(quote("AAPL", 1.0, 10))
+        await feed.bus.set_fields(last_quotes_key(0), {"BROKEN": b"{"})
+        async with client.quotes() as events:
+            (snapshot,) = await take(events, 1)
+            assert isinstance(snapshot, QuoteSnapshot)
+            assert [row.symbol for row in snapshot.rows] == ["AAPL"]
+
+    scenario(redis_url, story)
+
+
+def test_another_number_of_shards_is_refused(redis_url: str) -> None:
+    """A consumer that counts other shards than the feed would silently miss symbols; it is told which setting to change."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        wrong = (AAPL + 1) % SHARDS
+        async with client.quotes() as events:
+            await feed.publish(quote("AAPL", 1.0, 10), seq=1, shard=wrong)
+            await take(events, 1)
+            with pytest.raises(ConfigurationError, match="SA_FEED__SHARDS"):
+                await anext(events)
+
+    scenario(redis_url, story)
+
+
+def test_nothing_is_missed_while_redis_restarts(private_server: Callable[[], KillableServer]) -> None:
+    """The server is killed and comes back with its data: the iterator goes on, and continuity proves it whole."""
+
+    async def story() -> None:
+        server = private_server()
+        await server.start()
+        async with running(server.url) as (feed, client), client.quotes() as events:
+            await feed.publish(quote("AAPL", 1.0, 10), seq=1)
+            await take(events, 2)
+            await server.kill()
+            await server.start()
+            await feed.publish(quote("AAPL", 2.0, 20), seq=2)
+            (batch,) = await take(events, 1)
+            assert isinstance(batch, QuoteBatch)
+            assert batch.seq == 2
+            assert events.continuity.unbroken
+
+    run(story(), timeout_s=30)
+
+
+def test_one_connection_is_freed_when_the_subscription_is_left(redis_url: str) -> None:
+    """Leaving the context closes the reader's connection; the server no longer lists it."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        async def readers() -> int:
+            listed = await feed.bus.redis.client_list()
+            return sum(item["name"] == "ibstream-client-reader" for item in listed)
+
+        async def none_left() -> bool:
+            return await readers() == 0
+
+        async with client.quotes() as events:
+            await take(events, 1)
+            assert await readers() == 1
+        await eventually(none_left, what="the reader's connection to go")
+
+    scenario(redis_url, story)
+
+
+def symbols_of(shard: int) -> Iterator[str]:
+    names = (f"S{number}" for number in itertools.count())
+    return (name for name in names if shard_of(name, SHARDS) == shard)

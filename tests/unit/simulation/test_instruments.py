@@ -1,0 +1,61 @@
+"""The facts of every stock follow from its symbol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ibstream.simulation.instruments import InstrumentError, InstrumentMaster, listing, load_symbols
+
+SYMBOL_LIST = Path(__file__).parents[3] / "config" / "symbols" / "sp500.txt"
+
+
+def test_the_shipped_list_has_no_two_stocks_of_one_contract_id() -> None:
+    symbols = load_symbols(SYMBOL_LIST)
+    master = InstrumentMaster(symbols)
+    assert len(master) == len(symbols) >= 500
+    for one in master:
+        assert master.by_con_id(one.con_id) is one
+        assert 0 < one.con_id < 2**31
+        assert "\\" not in one.long_name
+
+
+@pytest.mark.parametrize(("symbol", "con_id"), [("AAPL", 265598), ("TSLA", 76792991), ("AMZN", 3691937)])
+def test_contract_ids_known_from_recorded_sessions_are_kept(symbol: str, con_id: int) -> None:
+    assert listing(symbol).con_id == con_id
+    assert (listing(symbol).primary_exchange, listing(symbol).trading_class) == ("NASDAQ", "NMS")
+
+
+def test_a_share_class_is_found_in_both_forms() -> None:
+    master = InstrumentMaster(["BRK.B", "AAPL"])
+    found = master.by_symbol("BRK.B")
+    assert found is not None
+    assert found is master.by_symbol("BRK B")
+    assert (found.symbol, found.ib_symbol, found.primary_exchange) == ("BRK.B", "BRK B", "NYSE")
+
+
+def test_search_gives_the_exact_symbol_first() -> None:
+    master = InstrumentMaster(["AA", "AAPL", "A", "MSFT"])
+    assert [one.symbol for one in master.matching("a")] == ["A", "AA", "AAPL"]
+    assert [one.symbol for one in master.matching("apple")] == ["AAPL"]
+    assert master.matching("") == []
+
+
+def test_comments_and_doubles_in_a_list_do_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "symbols.txt"
+    path.write_text("# head\nAAPL\n\nBRK.B # class B\nAAPL\n")
+    assert load_symbols(path) == ["AAPL", "BRK.B"]
+
+
+@pytest.mark.parametrize("text", ["", "# nothing but this\n"])
+def test_an_empty_list_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "symbols.txt"
+    path.write_text(text)
+    with pytest.raises(InstrumentError, match="names no symbol"):
+        load_symbols(path)
+
+
+def test_a_missing_list_is_named() -> None:
+    with pytest.raises(InstrumentError, match="nowhere"):
+        load_symbols(Path("nowhere.txt"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import signal
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -42,21 +44,29 @@ def choose() -> Choice:
     """Decide once per run. Takes no longer than `ENGINE_TIMEOUT_S`, or `PULL_TIMEOUT_S` where an image must be had."""
     if os.environ.get(URL_VARIABLE):
         return Choice("external", f"{URL_VARIABLE} is set")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py leaves the socket of a failed ping open
+        reason = _why_no_container()
+        gc.collect()
+    if reason:
+        return Choice("embedded Valkey", reason)
+    return Choice("container", f"{IMAGE} on the Docker engine that answers")
+
+
+def _why_no_container() -> str:
     try:
         import docker
 
-        engine = docker.from_env(timeout=ENGINE_TIMEOUT_S, version="1.41")
-        with contextlib.closing(engine):
+        with contextlib.closing(docker.from_env(timeout=ENGINE_TIMEOUT_S, version="1.41")) as engine:
             engine.ping()
     except Exception as error:  # noqa: BLE001 - whatever it is, there is no usable engine
-        return Choice("embedded Valkey", f"no Docker engine answers: {type(error).__name__}")
+        return f"no Docker engine answers: {type(error).__name__}"
     try:
-        engine = docker.from_env(timeout=PULL_TIMEOUT_S)
-        with contextlib.closing(engine):
+        with contextlib.closing(docker.from_env(timeout=PULL_TIMEOUT_S)) as engine:
             _ensure_image(engine)
     except Exception as error:  # noqa: BLE001 - as above
-        return Choice("embedded Valkey", f"the Docker engine has no {IMAGE}: {type(error).__name__}")
-    return Choice("container", f"{IMAGE} on the Docker engine that answers")
+        return f"the Docker engine has no {IMAGE}: {type(error).__name__}"
+    return ""
 
 
 def _ensure_image(engine: Any) -> None:

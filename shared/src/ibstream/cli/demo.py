@@ -129,7 +129,7 @@ async def _run(
                             await processes.start(program)
                     await watch.run(processes, stop)
                 finally:
-                    _tell_killed(await processes.stop(grace_s=STOP_GRACE_S))
+                    _tell_killed(await processes.stop(grace_s=STOP_GRACE_S, last=[EMULATOR_NAME]))
         except (IbstreamError, BaseExceptionGroup) as error:
             cause = root_cause(error)
             if not isinstance(cause, IbstreamError):

@@ -57,11 +57,11 @@ def event_line(event: OrderEvent) -> str:
     """One step of an order."""
     match event:
         case OrderFilled():
-            return f"fill        {number(event.quantity)} {event.symbol} at {number(event.price)}"
+            return f"fill {number(event.quantity)} {event.symbol} at {number(event.price)}"
         case CommissionCharged():
-            return f"commission  {number(event.commission)} {event.currency}"
+            return f"commission {number(event.commission)} {event.currency}"
         case RequestRefused():
-            return f"refused     {event.request}: {_why(event.reason, event.text, event.code)}"
+            return f"refused {event.request}: {_why(event.reason, event.text, event.code)}"
         case OrderStatusChanged():
             return status_line(event)
 

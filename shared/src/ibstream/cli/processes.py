@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -40,7 +40,7 @@ class Program:
     """Where its output goes; None: to `on_line`, line by line."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
     """A running program."""
 
@@ -118,29 +118,30 @@ class Processes:
             child.pump = asyncio.create_task(self._pump(child, process.stdout), name=f"output of {program.name}")
         return child
 
-    async def stop(self, *, grace_s: float) -> list[str]:
-        """SIGTERM to all at once, wait `grace_s`, SIGKILL to what is left; return the names of those that were killed."""
-        for child in self._alive():
+    async def stop(self, *, grace_s: float, last: Collection[str] = ()) -> list[str]:
+        """SIGTERM to all at once, wait `grace_s`, SIGKILL to what is left; return the names of those that were killed.
+
+        Those named in `last` are stopped in the same way when the others have ended.
+        """
+        first = [child for child in self.children if child.name not in last]
+        killed = await self._stop(first, grace_s)
+        return killed + await self._stop([child for child in self.children if child not in first], grace_s)
+
+    async def _stop(self, children: list[Child], grace_s: float) -> list[str]:
+        for child in _alive(children):
             child.process.terminate()
         try:
-            await self._ended_within(grace_s)
+            await self._ended_within(grace_s, children)
         finally:
-            killed = self._kill()
-        await self._ended_within(KILL_WAIT_S)
-        return killed
+            killed = _alive(children)
+            for child in killed:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(child.process.pid, signal.SIGKILL)
+        await self._ended_within(KILL_WAIT_S, children)
+        return [child.name for child in killed]
 
-    def _alive(self) -> list[Child]:
-        return [child for child in self.children if child.status is None]
-
-    def _kill(self) -> list[str]:
-        left = self._alive()
-        for child in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.process.pid, signal.SIGKILL)
-        return [child.name for child in left]
-
-    async def _ended_within(self, timeout_s: float) -> None:
-        waits = {asyncio.ensure_future(child.wait()) for child in self.children}
+    async def _ended_within(self, timeout_s: float, children: list[Child]) -> None:
+        waits = {asyncio.ensure_future(child.wait()) for child in children}
         if waits:
             _, late = await asyncio.wait(waits, timeout=timeout_s)
             for wait in late:
@@ -162,6 +163,10 @@ class Processes:
         child.lines.append(text)
         if self._on_line is not None:
             self._on_line(child.name, text)
+
+
+def _alive(children: Iterable[Child]) -> list[Child]:
+    return [child for child in children if child.status is None]
 
 
 def last_words(lines: Iterable[str]) -> str:

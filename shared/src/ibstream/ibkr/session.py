@@ -62,6 +62,7 @@ class IbkrSession:
     """
 
     def __init__(self, settings: Settings, options: SessionOptions, *, clock: Clock, on_error: OnError) -> None:
+        _require_ib_async()
         self._settings = settings
         self._ibkr = settings.broker.ibkr
         self._options = options
@@ -276,6 +277,16 @@ class IbkrSession:
             transport.abort()
         if self._ib.client.connState != self._ib.client.DISCONNECTED:
             self._ib.disconnect()
+
+
+def _require_ib_async() -> None:
+    """Import it now: later, on the event loop, its half second would stall everything else."""
+    try:
+        import ib_async  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(
+            "the provider ibkr needs ib_async: pip install 'ibstream[ibkr]', or set SA_BROKER__PROVIDER=simulated"
+        ) from error
 
 
 def _explain(error: BaseException) -> str:

@@ -142,6 +142,7 @@ class ServiceHost:
         self._last_edge: type[Message] | None = None
         self._was_ready = False
         self._edges: deque[tuple[Stream, Message]] = deque(maxlen=EDGES_KEPT_MAX)
+        self._last_key = ""
         self._changed = asyncio.Event()
         self._ending = asyncio.Event()
 
@@ -350,8 +351,11 @@ class ServiceHost:
             self._edges.popleft()
 
     async def _write_heartbeat(self) -> None:
-        beat = self._beat()
-        await self._bus.put(heartbeat_key(self._parts.name, beat.instance), encode(beat), ttl_s=HEARTBEAT_TTL_S)
+        key = heartbeat_key(self._parts.name, self.instance)
+        if self._last_key not in ("", key):  # a standby has become active, or the other way round
+            await self._bus.delete(self._last_key)
+        self._last_key = key
+        await self._bus.put(key, encode(self._beat()), ttl_s=HEARTBEAT_TTL_S)
 
     def _beat(self) -> Heartbeat:
         broker, connection = self._settings.broker, self._parts.connection

@@ -3,232 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import os
-import signal
 import socket
-import struct
-import sys
-import urllib.error
-import urllib.request
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any
+from collections.abc import Callable
 
 import msgspec
 import pytest
 from redis_for_tests import KillableServer
-from support import eventually, free_port, run
-from websockets.asyncio.client import ClientConnection, connect
+from support import eventually, run
+from watchdog_harness import Gateway, Page, Services, healthy_system, published_modes, reasons, until_said, watching
 from websockets.exceptions import InvalidStatus
 
-from ibstream.bus import Bus, BusRefused, BusUnavailable, Publisher, StreamReader
-from ibstream.bus.reader import BEGINNING
-from ibstream.contracts.base import encode
+from ibstream.bus import Bus
 from ibstream.contracts.registry import (
-    EDGES,
     HEARTBEAT_TTL_S,
     SERVICES,
     STATUS_KEY,
     SYSTEM_CONTROL,
-    SYSTEM_MODE,
     heartbeat_key,
 )
 from ibstream.contracts.system import (
-    ConnectionState,
-    Disconnected,
     Halt,
-    Heartbeat,
     Mode,
     ModeChanged,
-    Reconnected,
     Resume,
 )
-from ibstream.ibkr.probe import HANDSHAKE
-from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.health import Health
-from ibstream_gateway_watchdog.adapters.ibkr import HandshakeProbe
+from ibstream_gateway_watchdog.heartbeats import DISCOVERY_INTERVAL_S, HeartbeatReader
 from ibstream_gateway_watchdog.http import create_app
 from ibstream_gateway_watchdog.hub import QUEUE_MAX
 from ibstream_gateway_watchdog.server import listen, serve_http
 from ibstream_gateway_watchdog.service import Watchdog
-
-_TIME = b"178\x0020261123 10:00:00 EST\x00"
-REPLY = struct.pack(">I", len(_TIME)) + _TIME
-
-
-class Gateway:
-    """Answers the handshake on one port, and can go away and come back."""
-
-    def __init__(self) -> None:
-        self.port = free_port()
-        self._server: asyncio.Server | None = None
-
-    async def start(self) -> None:
-        """Listen."""
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", self.port)
-
-    async def stop(self) -> None:
-        """Listen no more."""
-        if self._server is not None:
-            self._server.close()
-            await self._server.wait_closed()
-            self._server = None
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            await reader.readexactly(len(HANDSHAKE))
-            writer.write(REPLY)
-            await reader.read()
-        writer.close()
-        with contextlib.suppress(ConnectionError):
-            await writer.wait_closed()
-
-
-class Services:
-    """Broker, data and feed as far as the bus shows them: heartbeats, and edges when told."""
-
-    def __init__(self, url: str) -> None:
-        self.bus = Bus(url, client_name="services")
-        self.publisher = Publisher(self.bus)
-        self.states = dict.fromkeys(SERVICES, ConnectionState.READY)
-
-    async def beat_for_ever(self) -> None:
-        """A heartbeat of each, several times a second; patient while Redis is away."""
-        while True:
-            with contextlib.suppress(BusUnavailable, BusRefused):
-                for service in list(self.states):
-                    await self.beat(service)
-            await SYSTEM_CLOCK.sleep(0.2)
-
-    async def beat(self, service: str) -> None:
-        """One heartbeat."""
-        beat = Heartbeat(
-            service=service,
-            instance="0",
-            state=self.states[service],
-            provider="ibkr",
-            client_id=SERVICES.index(service) + 1,
-            version="0",
-            pid=1,
-            started_at=SYSTEM_CLOCK.now(),
-            at=SYSTEM_CLOCK.now(),
-        )
-        await self.bus.put(heartbeat_key(service, "0"), encode(beat), ttl_s=HEARTBEAT_TTL_S)
-
-    async def lose(self, service: str) -> None:
-        """The service loses its connection."""
-        self.states[service] = ConnectionState.BACKING_OFF
-        edge = Disconnected(service=service, instance="0", reason="connection refused", at=SYSTEM_CLOCK.now())
-        await self.publisher.publish(EDGES[service][0], edge)
-
-    async def regain(self, service: str) -> None:
-        """The service is ready again."""
-        self.states[service] = ConnectionState.READY
-        edge = Reconnected(service=service, instance="0", first=False, at=SYSTEM_CLOCK.now())
-        await self.publisher.publish(EDGES[service][1], edge)
-
-    async def die(self, service: str) -> None:
-        """The service's process is killed; its last heartbeat stays for its time to live."""
-        del self.states[service]
-
-
-class Page:
-    """The HTTP side of a watchdog."""
-
-    def __init__(self, port: int) -> None:
-        self.port = port
-
-    async def get(self, path: str) -> tuple[int, str]:
-        """Status and body."""
-        return await asyncio.to_thread(self._get, path)
-
-    def _get(self, path: str) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    async def health(self) -> dict[str, Any]:
-        """`GET /api/system/health`, which always answers 200."""
-        status, body = await self.get("/api/system/health")
-        assert status == 200
-        found: dict[str, Any] = json.loads(body)
-        return found
-
-    async def until_mode(self, mode: str, *, within_s: float = 10.0) -> dict[str, Any]:
-        """Wait for a mode."""
-        last: dict[str, Any] = {}
-
-        async def reached() -> bool:
-            last.update(await self.health())
-            return bool(last["mode"] == mode)
-
-        await eventually(reached, within_s=within_s, what=f"mode {mode}; last: {last}")
-        return last
-
-    def changes(self, **headers: str) -> connect:
-        """The WebSocket."""
-        return connect(f"ws://127.0.0.1:{self.port}/ws/system", additional_headers=headers)
-
-
-async def until_said(changes: ClientConnection, text: str, *, within_s: float = 10.0) -> list[dict[str, Any]]:
-    """Read messages until one says `text`, and return them all."""
-    said: list[dict[str, Any]] = []
-    async with asyncio.timeout(within_s):
-        while not said or said[-1]["text"] != text:
-            said.append(json.loads(await changes.recv()))
-    return said
-
-
-@asynccontextmanager
-async def watching(url: str, gateway: Gateway | None = None) -> AsyncIterator[Page]:
-    """A watchdog with its HTTP server on a free port."""
-    stop, clock = asyncio.Event(), SYSTEM_CLOCK
-    health = Health("gateway-watchdog", clock)
-    probe = HandshakeProbe("127.0.0.1", gateway.port, timeout_s=0.5, clock=clock) if gateway else None
-    with listen("127.0.0.1", 0) as listener:
-        page = Page(listener.getsockname()[1])
-        async with Bus(url, client_name="watchdog") as bus, asyncio.TaskGroup() as group:
-            watchdog = Watchdog(bus, probe, probe_interval_s=0.5, has_resets=False, health=health, clock=clock)
-            group.create_task(serve_http(create_app(watchdog, health), listener, watchdog.hub, stop=stop))
-            group.create_task(watchdog.run(stop))
-            try:
-                yield page
-            finally:
-                stop.set()
-
-
-@asynccontextmanager
-async def healthy_system(url: str) -> AsyncIterator[tuple[Page, Services, Gateway]]:
-    """Services, Gateway and watchdog, in mode normal."""
-    gateway, services = Gateway(), Services(url)
-    await gateway.start()
-    beating = asyncio.create_task(services.beat_for_ever())
-    try:
-        async with watching(url, gateway) as page:
-            await page.until_mode("normal")
-            yield page, services, gateway
-    finally:
-        beating.cancel()
-        await gateway.stop()
-        await services.bus.close()
-
-
-async def published_modes(bus: Bus) -> list[Mode]:
-    """The modes in `system:mode`, oldest first."""
-    async with StreamReader(bus, {SYSTEM_MODE: BEGINNING}) as reader:
-        messages = [entry.message for entry in await reader.read(block_s=0)]
-    return [message.mode for message in messages if isinstance(message, ModeChanged)]
-
-
-def reasons(health: dict[str, Any]) -> set[tuple[str, str]]:
-    """Sources and codes of the reasons."""
-    return {(reason["source"], reason["code"]) for reason in health["reasons"]}
 
 
 def test_a_healthy_system_is_normal_and_everyone_can_see_it(redis_url: str) -> None:
@@ -249,10 +55,11 @@ def test_a_healthy_system_is_normal_and_everyone_can_see_it(redis_url: str) -> N
 
             async def written() -> ModeChanged | None:
                 value = await services.bus.get(STATUS_KEY)
-                return msgspec.json.decode(value, type=ModeChanged) if value else None
+                status = msgspec.json.decode(value, type=ModeChanged) if value else None
+                return status if status and status.mode is Mode.NORMAL else None
 
-            status = await eventually(written, what="system:status")
-            assert (status.mode, status.gateway_up, len(status.services)) == (Mode.NORMAL, True, 3)
+            status: ModeChanged = await eventually(written, what="mode normal in system:status")
+            assert (status.gateway_up, len(status.services)) == (True, 3)
             assert (await published_modes(services.bus))[-1] is Mode.NORMAL
 
     run(scenario())
@@ -275,7 +82,7 @@ def test_a_lost_connection_is_told_within_a_second(redis_url: str) -> None:
             await until_said(changes, "mode: degraded (broker: disconnected (connection refused))", within_s=1)
             assert reasons(await page.health()) == {("broker", "disconnected")}
             await services.regain("broker")
-            said = await until_said(changes, "mode: normal", within_s=1)
+            said = await until_said(changes, "mode: normal")
             assert [message["text"] for message in said] == ["broker: connected", "mode: normal"]
 
     run(scenario())
@@ -324,6 +131,50 @@ def test_a_gateway_that_goes_and_returns(redis_url: str) -> None:
             assert (health["gateway"]["up"], health["gateway"]["code"]) == (False, "refused")
             await gateway.start()
             await page.until_mode("normal", within_s=2)
+
+    run(scenario())
+
+
+def test_an_edge_makes_it_look_at_the_gateway_at_once(redis_url: str) -> None:
+    """Long before the next look is due: the loss of a connection and that of the Gateway show together."""
+
+    async def scenario() -> None:
+        gateway, services = Gateway(), Services(redis_url)
+        await gateway.start()
+        async with services.bus, watching(redis_url, gateway, probe_interval_s=300) as page:
+
+            async def looked() -> bool:
+                return (await page.health())["gateway"]["up"] is True
+
+            await eventually(looked, what="the first look")
+            await gateway.stop()
+            await services.lose("broker")
+
+            async def both_known() -> bool:
+                wanted = {("broker", "disconnected"), ("gateway", "handshake_failed")}
+                return wanted <= reasons(await page.health())
+
+            await eventually(both_known, within_s=2, what="both reasons")
+
+    run(scenario())
+
+
+def test_replicas_are_found_and_nonsense_is_skipped(redis_url: str) -> None:
+    """First slots are read by name, replicas once an edge names them or at the next search; what is no heartbeat is not one."""
+
+    async def scenario() -> None:
+        clock, services = ManualClock(SYSTEM_CLOCK.now()), Services(redis_url)
+        async with services.bus as bus:
+            reader = HeartbeatReader(bus, clock=clock)
+            assert await reader.read() == []
+            for instance in ("0", "1", "standby-7"):
+                await services.beat("feed", instance)
+            await bus.put(heartbeat_key("data", "0"), b"nonsense", ttl_s=HEARTBEAT_TTL_S)
+            assert [beat.instance for beat in await reader.read()] == ["0"]
+            reader.learn("feed", "1")
+            assert [beat.instance for beat in await reader.read()] == ["0", "1"]
+            clock.advance(DISCOVERY_INTERVAL_S)
+            assert sorted(beat.instance for beat in await reader.read()) == ["0", "1", "standby-7"]
 
     run(scenario())
 
@@ -450,90 +301,3 @@ def _open_websocket_and_read_nothing(port: int) -> socket.socket:
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
     )
     return client
-
-
-async def started(port: int, **settings: str) -> Process:
-    """The watchdog as a process."""
-    environment = {**os.environ, "SA_WATCHDOG__HTTP_PORT": str(port), **settings}
-    command = [sys.executable, "-m", "ibstream_gateway_watchdog"]
-    return await asyncio.create_subprocess_exec(*command, env=environment, stderr=PIPE)
-
-
-async def ended(process: Process, *, within_s: float) -> tuple[int | None, str]:
-    """Exit status and log."""
-    async with asyncio.timeout(within_s):
-        _, log = await process.communicate()
-    return process.returncode, log.decode()
-
-
-def test_the_process_without_redis_and_gateway(redis_url: str) -> None:
-    """It serves HTTP all the same, says what is missing, and a SIGTERM ends it in good order within a second."""
-    del redis_url
-
-    async def scenario() -> None:
-        page = Page(free_port())
-        gateway, redis = free_port(), free_port()
-        process = await started(
-            page.port, SA_REDIS__URL=f"redis://:secret@127.0.0.1:{redis}/0", SA_BROKER__IBKR__PORT=str(gateway)
-        )
-        try:
-
-            async def first_picture() -> bool:
-                try:
-                    return (await page.get("/readyz"))[0] == 200
-                except OSError:
-                    return False
-
-            await eventually(first_picture, what="the first picture")
-            assert reasons(await page.health()) == {("bus", "unavailable"), ("gateway", "handshake_failed")}
-            async with page.changes() as changes:
-                await changes.recv()
-                process.send_signal(signal.SIGTERM)
-                async for _ in changes:
-                    pass
-            assert changes.close_code == 1001
-            status, log = await ended(process, within_s=1)
-            assert status == 0
-            assert "secret" not in log
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-
-    run(scenario())
-
-
-def test_the_process_with_a_simulated_provider_looks_at_no_gateway(redis_url: str) -> None:
-    """Nothing to probe: the Gateway is neither up nor down."""
-
-    async def scenario() -> None:
-        page = Page(free_port())
-        process = await started(page.port, SA_REDIS__URL=redis_url, SA_BROKER__PROVIDER="simulated")
-        try:
-
-            async def absent() -> bool:
-                try:
-                    return ("broker", "absent") in reasons(await page.health())
-                except OSError:
-                    return False
-
-            await eventually(absent, what="a picture of the empty bus")
-            assert (await page.health())["gateway"]["up"] is None
-        finally:
-            process.send_signal(signal.SIGTERM)
-            assert (await ended(process, within_s=3))[0] == 0
-
-    run(scenario())
-
-
-def test_a_taken_port_is_a_wrong_setting() -> None:
-    """It ends at once with status 78 and names the setting to change."""
-
-    async def scenario() -> None:
-        with listen("127.0.0.1", 0) as taken:
-            process = await started(taken.getsockname()[1])
-            status, log = await ended(process, within_s=10)
-        assert status == 78
-        assert "SA_WATCHDOG__HTTP_PORT" in log
-
-    run(scenario())

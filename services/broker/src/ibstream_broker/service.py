@@ -14,8 +14,9 @@ from typing import TypeVar
 import msgspec
 import structlog
 
-from ibstream.bus import Bus, BusUnavailable, Entry, GroupConsumer, Publisher
-from ibstream.contracts.base import type_of
+from ibstream.bus import Bus, BusUnavailable, Entry, GroupConsumer, Publisher, StreamReader
+from ibstream.bus.reader import BEGINNING
+from ibstream.contracts.base import Message, type_of
 from ibstream.contracts.orders import (
     CancelAllOrders,
     CancelOrder,
@@ -26,8 +27,8 @@ from ibstream.contracts.orders import (
     RequestRefused,
     SubmitOrder,
 )
-from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS
-from ibstream.contracts.system import ConnectionState
+from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS, SYSTEM_CONTROL
+from ibstream.contracts.system import ConnectionState, Halt, Resume
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
@@ -52,6 +53,9 @@ from ibstream_broker.portfolio import Portfolio
 from ibstream_broker.ports import BrokerPort, InstrumentRefused
 
 T = TypeVar("T")
+
+CONTROL_BLOCK_S = 0.5
+"""How long a read of `system:control` waits; after a first one without entries, the broker knows where things stand."""
 
 RESOLVE_INTERVAL_S = 5.0
 """How often orders without a clear answer are looked up at IBKR while the session is ready."""
@@ -79,6 +83,8 @@ class BrokerService:
         self._loaded = asyncio.Event()
         self._writing = asyncio.Lock()
         self._unclear_before: set[str] = set()
+        self._halt: Halt | None = None
+        self._halt_known = asyncio.Event()
         port.listen(self._inbox.put)
 
     def workers(self, slot: Slot) -> tuple[Worker, ...]:
@@ -90,7 +96,8 @@ class BrokerService:
         consumer = GroupConsumer(
             self._bus, ORDER_REQUESTS, consumer=f"broker-{slot.number}", handler=self._handle, clock=self._clock
         )
-        return (self._work_off_inbox, consumer.run, self._resolve_unclear)
+        self._halt_known.clear()
+        return (self._work_off_inbox, self._follow_control, consumer.run, self._resolve_unclear)
 
     def on_state(self, state: ConnectionState, reason: str) -> None:
         """Close the gate at once; what was sent and not acknowledged is looked into as soon as it can be."""
@@ -114,6 +121,7 @@ class BrokerService:
 
     async def _handle(self, entry: Entry) -> None:
         await self._loaded.wait()
+        await self._halt_known.wait()
         started = self._clock.monotonic()
         match entry.message:
             case SubmitOrder() as request:
@@ -147,7 +155,7 @@ class BrokerService:
         """Everything that can be known against a submit before it is journalled."""
         refusal = (
             validate(request, now=self._clock.now(), valid_for=self._valid_for)
-            or gate(self._state, self._why)
+            or gate(self._state, self._why, self._halt)
             or check_account(request.account, self._port.account)
         )
         if refusal is not None:
@@ -171,7 +179,7 @@ class BrokerService:
             return
         intent = msgspec.structs.replace(record, order_id=order_id, session=self._port.session)
         await self._write(published(intent, [status_event(intent, self._clock.now())]))
-        refusal = gate(self._state, self._why)
+        refusal = gate(self._state, self._why, self._halt)
         if refusal is None:
             try:
                 await self._port.place(order_id, record.request, record.account, session=intent.session)
@@ -306,6 +314,25 @@ class BrokerService:
         for record in list(self._book.open()):
             async with self._writing:
                 await self._write(change(self._book.get(record.client_order_id) or record))
+
+    async def _follow_control(self, stop: asyncio.Event) -> None:
+        """Know whether trading is halted, from the first entry on: a halt outlives every restart."""
+        async with StreamReader(self._bus, {SYSTEM_CONTROL: BEGINNING}) as control:
+            while not stop.is_set():
+                entries = await self._persist(lambda: control.read(block_s=CONTROL_BLOCK_S))
+                for entry in entries:
+                    self._obey(entry.message)
+                if not entries:
+                    self._halt_known.set()
+
+    def _obey(self, order: Message) -> None:
+        match order:
+            case Halt():
+                self._halt = order
+                _log.warning("broker.halted", who=order.who, why=order.why)
+            case Resume():
+                self._halt = None
+                _log.warning("broker.resumed", who=order.who, why=order.why)
 
     # Recovery
 

@@ -55,8 +55,7 @@ class Connection(asyncio.Protocol):
         except ProtocolError as error:
             self.close(str(error))
         except Exception:  # noqa: BLE001 - the supervisor of one client
-            _log.exception("gateway_emulator.client_failed", client_id=self._client_id)
-            self.close("a defect of the emulator")
+            self._fail()
 
     def pause_writing(self) -> None:
         """The client reads too slowly; its ticks are left out until it has caught up."""
@@ -94,9 +93,12 @@ class Connection(asyncio.Protocol):
         """Run `work` in a thread and write what it returns, if it is still `wanted` then."""
 
         async def run() -> None:
-            message = await asyncio.to_thread(work)
-            if wanted():
-                self.send([message])
+            try:
+                message = await asyncio.to_thread(work)
+                if wanted():
+                    self.send([message])
+            except Exception:  # noqa: BLE001 - the supervisor of one client
+                self._fail()
 
         task = asyncio.get_running_loop().create_task(run())
         self._apart.add(task)
@@ -112,6 +114,10 @@ class Connection(asyncio.Protocol):
         """End the connection at once, whatever is still to be written."""
         if self._transport is not None:
             self._transport.abort()
+
+    def _fail(self) -> None:
+        _log.exception("gateway_emulator.client_failed", client_id=self._client_id)
+        self.close("a defect of the emulator")
 
     @property
     def _is_closing(self) -> bool:

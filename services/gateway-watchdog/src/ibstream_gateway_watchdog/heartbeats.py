@@ -29,19 +29,22 @@ class HeartbeatReader:
         self._decoder = msgspec.json.Decoder(Heartbeat)
         self._first = {heartbeat_key(service, "0"): None for service in SERVICES}
         self._keys = dict(self._first)
+        self._learned: dict[str, None] = {}
         self._next_discovery_s = clock.monotonic()
         self._undecodable: set[str] = set()
 
     def learn(self, service: str, instance: str) -> None:
-        """Read this instance's heartbeat from now on."""
+        """Read this instance's heartbeat from now on, even if its first one is not written yet."""
         if len(self._keys) < INSTANCES_MAX:
-            self._keys[heartbeat_key(service, instance)] = None
+            self._learned[heartbeat_key(service, instance)] = None
+            self._keys |= self._learned
 
     async def read(self) -> list[Heartbeat]:
         """The heartbeats of all living instances; raises `BusUnavailable`."""
         if self._clock.monotonic() >= self._next_discovery_s:
             values = await self._bus.values_matching(HEARTBEAT_PATTERN)
-            self._keys = self._first | dict.fromkeys(sorted(values)[:INSTANCES_MAX])
+            self._keys = self._first | self._learned | dict.fromkeys(sorted(values)[:INSTANCES_MAX])
+            self._learned = {}
             self._next_discovery_s = self._clock.monotonic() + DISCOVERY_INTERVAL_S
         else:
             found = {key: await self._bus.get(key) for key in list(self._keys)}

@@ -9,7 +9,7 @@ from typing import Any, cast
 import structlog
 
 from ibstream.bus.connection import Bus, BusRefused, BusUnavailable
-from ibstream.bus.reader import BEGINNING, BLOCK_S_MAX, Entry
+from ibstream.bus.reader import BEGINNING, Entry
 from ibstream.bus.trimming import trim_handled
 from ibstream.contracts.base import UndecodableError
 from ibstream.contracts.registry import Stream
@@ -26,6 +26,9 @@ CLAIM_IDLE_S = 30.0
 """An entry that another consumer has held this long without a sign of life is taken over: that consumer is gone."""
 
 UPKEEP_INTERVAL_S = 10.0
+BLOCK_S = 1.0
+"""How long a read waits in the server; as long does a stop, because an interrupted read can leave an entry behind."""
+
 DEAD_LETTERS_KEPT = 100_000
 _SIGNS_OF_LIFE = 3
 """How many signs of life an entry in hand gets within the time after which it would be taken over."""
@@ -74,6 +77,7 @@ class GroupConsumer:
         max_deliveries: int = MAX_DELIVERIES,
         claim_idle_s: float = CLAIM_IDLE_S,
         upkeep_interval_s: float = UPKEEP_INTERVAL_S,
+        block_s: float = BLOCK_S,
     ) -> None:
         self._bus = bus
         self._blocking = bus.reader()
@@ -84,6 +88,7 @@ class GroupConsumer:
         self._max_deliveries = max_deliveries
         self._claim_idle_s = claim_idle_s
         self._upkeep_interval_s = upkeep_interval_s
+        self._block_s = block_s
         self._codec = stream.codec()
         self._in_hand: bytes | None = None
 
@@ -121,7 +126,7 @@ class GroupConsumer:
                 await self._claim_abandoned(stop)
                 await self._trim()
                 next_upkeep = self._clock.monotonic() + self._upkeep_interval_s
-            for entry in await self._read(">", block_s=BLOCK_S_MAX / 2):
+            for entry in await self._read(">", block_s=self._block_s):
                 await self._handle(entry, 1, stop)
 
     async def _ensure_group(self) -> None:

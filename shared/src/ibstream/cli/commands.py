@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -86,11 +86,11 @@ def quotes(
 
 @app.command()
 def order(
-    side: Annotated[str, typer.Argument(help="BUY or SELL.")],
+    side: Annotated[Literal["BUY", "SELL"], typer.Argument(case_sensitive=False)],
     quantity: Annotated[str, typer.Argument(help="Whole shares.")],
     symbol: Annotated[str, typer.Argument()],
     limit: Annotated[str | None, typer.Option(help="Limit price; without it a market order.")] = None,
-    tif: Annotated[str, typer.Option(help="DAY, GTC or IOC.")] = "DAY",
+    tif: Annotated[Literal["DAY", "GTC", "IOC"], typer.Option(case_sensitive=False, help="Time in force.")] = "DAY",
     wait: Annotated[float, typer.Option(min=0, max=86400, help="Seconds to wait for the outcome; 0: only send.")] = 10,
     as_json: Json = False,
 ) -> None:
@@ -99,10 +99,10 @@ def order(
 
     request = OrderArguments(
         instrument=symbol.upper(),
-        side=side.upper(),
+        side=side,
         quantity=quantity,
         limit_price=limit,
-        time_in_force=tif.upper(),
+        time_in_force=tif,
     )
     raise typer.Exit(asked(send_order(request, wait_s=wait, as_json=as_json)))
 

@@ -170,11 +170,22 @@ def _alive(children: Iterable[Child]) -> list[Child]:
 
 
 def last_words(lines: Iterable[str]) -> str:
-    """From the end of a log, the line that says why: the last JSON record with an `error`, else the last line at all."""
+    """From the end of a log, why its process ended: the error of the last critical record, else what its last line says."""
     said = [line.strip() for line in lines if line.strip()]
+    if not said:
+        return "it said nothing"
     for line in reversed(said):
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if isinstance(record, dict) and record.get("error"):
-                return " ".join(str(record["error"]).split())
-    return said[-1] if said else "it said nothing"
+        record = _record(line)
+        if record.get("level") == "critical" and record.get("error"):
+            return " ".join(str(record["error"]).split())
+    last = _record(said[-1])
+    return " ".join(str(last[key]) for key in ("event", "reason", "error") if last.get(key)) or said[-1]
+
+
+def _record(line: str) -> dict[str, Any]:
+    """A line of a JSON log; empty for any other line."""
+    with contextlib.suppress(ValueError):
+        record = json.loads(line)
+        if isinstance(record, dict):
+            return record
+    return {}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from typing import Any, Required, TypeVar
 
+from ibstream.bus import BusUnavailable
 from ibstream.cli import formats
 from ibstream.cli.terminal import EXIT_FAILURE, quiet_logs, result, say
 from ibstream.client import (
@@ -21,7 +23,7 @@ from ibstream.client import (
 from ibstream.client.requests import OrderDetails
 from ibstream.contracts.orders import FINAL_STATUSES, OrderEvent, OrderStatus, OrderStatusChanged, SubmitOrder
 from ibstream.contracts.quotes import Quote, QuoteBatch
-from ibstream.contracts.system import Mode
+from ibstream.contracts.system import ConnectionState, Heartbeat, Mode
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
 T = TypeVar("T")
@@ -61,10 +63,10 @@ def client() -> Client:
 async def show_quotes(symbols: list[str], *, as_json: bool, count: int | None) -> int:
     """Quotes as they come, one line each, until `count` are out."""
     shown = 0
-    if not as_json:
-        result(formats.QUOTE_HEADER)
     async with client() as ours, ours.quotes(symbols or None) as events:
         hint = asyncio.create_task(_hint_at_silence(ours))
+        if not as_json:
+            result(formats.QUOTE_HEADER)
         async for event in events:
             for row in _rows(event):
                 hint.cancel()
@@ -121,9 +123,9 @@ def _summary(client_order_id: str, ending: Ending | None) -> dict[str, object]:
 async def show_bars(symbol: str, *, size: str, duration: str, as_json: bool) -> int:
     """Historical bars, one line each, oldest first."""
     async with client() as ours, ours.bar_job(symbol, bar_size=size, duration=duration) as chunks:
-        if not as_json:
-            result(formats.BAR_HEADER)
         async for chunk in chunks:
+            if chunk.seq == 1 and not as_json:
+                result(formats.BAR_HEADER)
             for bar in chunk.bars:
                 result(formats.as_json(formats.named(bar)) if as_json else formats.bar_line(bar))
     return 0
@@ -157,8 +159,12 @@ def _rows(event: QuoteEvent) -> list[Quote]:
 
 async def _hint_at_silence(ours: Client) -> None:
     await SYSTEM_CLOCK.sleep(SILENCE_S)
-    alive = {beat.service: beat for beat in await ours.heartbeats()}
-    if "feed" not in alive:
-        say("no quotes: no feed is running on this bus; start it with `ibstream up`")
-    else:
-        say(f"no quotes yet: the feed is {alive['feed'].state} {alive['feed'].reason}".rstrip())
+    with contextlib.suppress(BusUnavailable):  # whoever reads the quotes says that
+        feeds = [beat for beat in await ours.heartbeats() if beat.service == "feed"]
+        say(f"no quotes yet: {_why_silent(feeds[0]) if feeds else 'no feed is running; start it with `ibstream up`'}")
+
+
+def _why_silent(feed: Heartbeat) -> str:
+    if feed.state is not ConnectionState.READY:
+        return f"the feed is {feed.state.replace('_', ' ')}" + (f" ({feed.reason})" if feed.reason else "")
+    return f"the feed is ready, with {feed.details.get('subscriptions', 0)} symbols; are those asked for among them?"

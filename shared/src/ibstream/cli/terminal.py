@@ -52,7 +52,7 @@ def explain(error: IbstreamError) -> str:
     from ibstream.bus import BusUnavailable
 
     text = str(error)
-    return f"{text}; {_START_HINT}" if isinstance(error, BusUnavailable) else text
+    return f"{text.rstrip('.')}; {_START_HINT}" if isinstance(error, BusUnavailable) else text
 
 
 def run_command(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], *, grace_s: float) -> int:

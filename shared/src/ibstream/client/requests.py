@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
-from typing import TypedDict, TypeVar
+from typing import TypedDict, TypeVar, get_args
 
 from ibstream.client.errors import InvalidRequestError
 from ibstream.contracts.base import Message, UndecodableError, encode, type_of
@@ -77,10 +77,13 @@ def order_request(
 
 def bars_request(what: str | Instrument, details: BarsDetails, *, now: datetime) -> BarsRequest:
     """The request for one bar job; raise `InvalidRequestError`."""
+    size = details.get("bar_size", "1 min")
+    if size not in get_args(BarSize):
+        raise InvalidRequestError(f"bar_size {size!r} is none of IBKR's: {', '.join(get_args(BarSize))}")
     request = BarsRequest(
         job_id=details.get("job_id") or uuid.uuid4().hex,
         instrument=instrument_of(what),
-        bar_size=details.get("bar_size", "1 min"),  # type: ignore[arg-type]  # checked below, as its reader will
+        bar_size=size,  # type: ignore[arg-type]  # checked below, as its reader will
         duration=details.get("duration", "1 D"),
         end=details.get("end"),
         what_to_show=details.get("what_to_show", "TRADES"),  # type: ignore[arg-type]

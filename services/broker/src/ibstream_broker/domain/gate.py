@@ -8,7 +8,7 @@ from decimal import Decimal
 import msgspec
 
 from ibstream.contracts.orders import OrderType, Reason, SubmitOrder
-from ibstream.contracts.system import ConnectionState
+from ibstream.contracts.system import ConnectionState, Halt
 
 QUANTITY_MAX = Decimal(1_000_000)
 """A quantity beyond this is taken for a mistake."""
@@ -29,8 +29,13 @@ class Refusal(msgspec.Struct, frozen=True):
     text: str
 
 
-def gate(state: ConnectionState, why: str) -> Refusal | None:
-    """Orders pass only while the session is ready: connected, link up, reconciled."""
+def gate(state: ConnectionState, why: str, halt: Halt | None = None) -> Refusal | None:
+    """Orders pass only while the session is ready (connected, link up, reconciled) and nobody has halted trading.
+
+    Cancels ask without `halt`: they always pass while there is a session.
+    """
+    if halt is not None:
+        return Refusal(Reason.HALTED, f"halted by {halt.who}: {halt.why}")
     if state is ConnectionState.READY:
         return None
     reason, text = _CLOSED.get(state, (Reason.GATEWAY_DISCONNECTED, "no session with the Gateway"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -16,6 +16,18 @@ from ibstream_gateway_emulator.protocol.messages import PortfolioValue, Position
 _CENT = Decimal("0.01")
 _COST_PLACES = Decimal("0.00000001")
 BASE, USD = "BASE", "USD"
+LEDGER_KEYS = frozenset(
+    {
+        "CashBalance",
+        "Currency",
+        "NetLiquidationByCurrency",
+        "RealizedPnL",
+        "StockMarketValue",
+        "TotalCashBalance",
+        "UnrealizedPnL",
+    }
+)
+"""The values kept per currency."""
 
 
 class Value(NamedTuple):
@@ -38,7 +50,7 @@ def account_values(account: str, values: AccountValues) -> list[Value]:
     money = [Value(key, _money(amount), USD) for key, amount in _money_values(values).items()]
     ledger = [
         Value(key, _money(amount), currency)
-        for key, amount in ledger_values(values).items()
+        for key, amount in _ledger_values(values).items()
         for currency in (BASE, USD)
     ]
     currencies = [Value("Currency", currency, currency) for currency in (BASE, USD)]
@@ -65,8 +77,8 @@ def _money_values(values: AccountValues) -> dict[str, Decimal]:
     }
 
 
-def ledger_values(values: AccountValues) -> dict[str, Decimal]:
-    """The values kept per currency; all trading here is in USD, which is the base currency too."""
+def _ledger_values(values: AccountValues) -> dict[str, Decimal]:
+    # All trading here is in USD, which is the base currency too.
     return {
         "CashBalance": values.cash,
         "NetLiquidationByCurrency": values.net_liquidation,
@@ -80,10 +92,8 @@ def ledger_values(values: AccountValues) -> dict[str, Decimal]:
 class ValueFeed:
     """The account values one client follows: all at first, then those that changed."""
 
-    def __init__(self, keys: Iterable[str] = (), currencies: Iterable[str] = ()) -> None:
-        """`keys` are the values wanted, none for all; `currencies` those of the ledger, none for all."""
-        self._keys = frozenset(keys)
-        self._currencies = frozenset(currencies)
+    def __init__(self, follows: Callable[[Value], bool] = lambda _: True) -> None:
+        self._follows = follows
         self._told: dict[tuple[str, str], str] = {}
 
     def changed(self, values: Iterable[Value]) -> Iterator[Value]:
@@ -94,10 +104,28 @@ class ValueFeed:
                 self._told[slot] = value.value
                 yield value
 
-    def _follows(self, value: Value) -> bool:
-        if self._currencies and value.currency and value.currency not in self._currencies:
-            return False
-        return not self._keys or value.key in self._keys
+
+def named(keys: Iterable[str]) -> Callable[[Value], bool]:
+    """Whether a value has one of these keys."""
+    wanted = frozenset(keys)
+    return lambda value: value.key in wanted
+
+
+def summarised(tags: str) -> Callable[[Value], bool]:
+    """Whether a value is asked for by the tags of an account summary.
+
+    Besides plain keys, `$LEDGER` asks for the values kept per currency in the base currency, `$LEDGER:USD` for those in one
+    currency, `$LEDGER:ALL` for those in all.
+    """
+    wanted = [tag.strip() for tag in tags.split(",")]
+    ledgers = {tag.partition(":")[2] or BASE for tag in wanted if tag.partition(":")[0] == "$LEDGER"}
+
+    def follows(value: Value) -> bool:
+        if value.key in LEDGER_KEYS:
+            return value.currency in ledgers or "ALL" in ledgers
+        return value.key in wanted
+
+    return follows
 
 
 def position_data(account: str, position: Position) -> PositionData:

@@ -33,10 +33,6 @@ from ibstream_gateway_emulator.protocol.requests import (
 
 Messages = Iterator[Message]
 
-_LEDGER_KEYS = ("CashBalance", "Currency", "RealizedPnL", "StockMarketValue", "TotalCashBalance", "UnrealizedPnL")
-_ALL_LEDGERS = "$LEDGER:ALL"
-_LEDGER = "$LEDGER"
-
 
 def positions(gateway: Gateway, client: Client, _request: ReqPositions) -> Messages:
     """All positions now, and each that changes from now on."""
@@ -73,7 +69,8 @@ def account_updates(gateway: Gateway, client: Client, request: ReqAccountUpdates
 def account_updates_multi(gateway: Gateway, client: Client, request: ReqAccountUpdatesMulti) -> Messages:
     """All values now under the request's id, and those that change from now on."""
     _check_account(gateway, request.account)
-    feed = ValueFeed((*_LEDGER_KEYS, "NetLiquidation") if request.ledger_and_nlv else ())
+    ledger_and_nlv = portfolio.named((*portfolio.LEDGER_KEYS, "NetLiquidation"))
+    feed = ValueFeed(ledger_and_nlv) if request.ledger_and_nlv else ValueFeed()
     client.account_multi[request.req_id] = (request.model_code, feed)
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountUpdateMulti(request.req_id, gateway.account, request.model_code, key, value, currency)
@@ -90,7 +87,7 @@ def account_summary(gateway: Gateway, client: Client, request: ReqAccountSummary
     """The values named by the tags now, and those of them that change from now on."""
     if request.req_id in client.summaries:
         raise RequestError(faults.duplicate_ticker(request.req_id))
-    client.summaries[request.req_id] = feed = _summary_feed(request.tags)
+    client.summaries[request.req_id] = feed = ValueFeed(portfolio.summarised(request.tags))
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountSummary(request.req_id, gateway.account, key, value, currency)
     yield AccountSummaryEnd(request.req_id)
@@ -109,19 +106,6 @@ def managed_accounts(gateway: Gateway, _client: Client, _request: ReqManagedAcco
 
 def _values(gateway: Gateway) -> list[portfolio.Value]:
     return portfolio.account_values(gateway.account, gateway.engine.values(gateway.now_ns()))
-
-
-def _summary_feed(tags: str) -> ValueFeed:
-    """`$LEDGER` asks for the base currency's ledger, `$LEDGER:USD` for one currency's, `$LEDGER:ALL` for all."""
-    keys = {tag for tag in tags.split(",") if tag and not tag.startswith(_LEDGER)}
-    ledgers = [tag for tag in tags.split(",") if tag.startswith(_LEDGER)]
-    if not ledgers:
-        return ValueFeed(keys or {"none"})
-    currencies = [tag.partition(":")[2] or portfolio.BASE for tag in ledgers]
-    everything = _ALL_LEDGERS in ledgers
-    return ValueFeed(
-        keys.union(_LEDGER_KEYS), () if everything else (*currencies, portfolio.USD) if keys else currencies
-    )
 
 
 def _check_account(gateway: Gateway, account: str) -> None:

@@ -1,0 +1,94 @@
+"""What people and pipes read."""
+
+from __future__ import annotations
+
+import io
+from decimal import Decimal
+
+import pytest
+from rich.console import Console
+
+from ibstream.cli import formats
+from ibstream.cli.observed import Observed
+from ibstream.cli.view import ROWS, render
+from ibstream.client import QuoteSnapshot
+from ibstream.contracts.orders import OrderStatus, OrderStatusChanged, Reason, RequestRefused
+from ibstream.contracts.quotes import Quality, Quote
+from ibstream.contracts.system import Mode, ModeChanged, ModeReason
+from ibstream.runtime.clock import SYSTEM_CLOCK
+
+NOW = SYSTEM_CLOCK.now()
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (1.5, "1.50"), (0.0125, "0.0125"), (419.0, "419.00"), (1.125, "1.1250")]
+)
+def test_prices_show_what_matters(value: float | None, text: str) -> None:
+    """Two decimals, four where the third or fourth says something, a dash for the unknown."""
+    assert formats.price(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [("10", "10"), ("1E+3", "1000"), ("10.50", "10.5"), ("0", "0"), ("100", "100")]
+)
+def test_decimals_have_no_exponent(value: str, text: str) -> None:
+    """Quantities and prices in plain digits; zeros before the point stay."""
+    assert formats.number(Decimal(value)) == text
+
+
+def test_a_quote_line_fits_its_header() -> None:
+    """Columns end where the header's do, with unknown values too."""
+    row = Quote(symbol="BRK.B", bid=412.05, last=412.0, volume=1234567.0, quality=Quality.STALE)
+    line = formats.quote_line(row)
+    assert line.split() == ["BRK.B", "412.05", "-", "412.00", "1,234,567", "stale"]
+    assert line.index("412.05") + 6 == formats.QUOTE_HEADER.index("bid") + 3
+
+
+def test_a_rejection_says_everything_known() -> None:
+    """Reason for machines, text for people and IBKR's code."""
+    status = OrderStatusChanged(
+        client_order_id="a",
+        seq=1,
+        status=OrderStatus.REJECTED,
+        final=True,
+        reason=Reason.REJECTED_BY_IBKR,
+        text="not enough cash",
+        code=201,
+        at=NOW,
+    )
+    assert formats.event_line(status) == "rejected: rejected_by_ibkr (not enough cash) [201]"
+    refused = RequestRefused(client_order_id="a", request="orders.cancel.v1", reason=Reason.UNKNOWN_ORDER, at=NOW)
+    assert formats.event_line(refused) == "refused orders.cancel.v1: unknown_order"
+
+
+def test_the_mode_in_lines() -> None:
+    """The mode, since when, the Gateway, and one line per reason; silence is said."""
+    told = ModeChanged(
+        mode=Mode.DEGRADED,
+        reasons=[ModeReason(source="feed", code="absent", text="feed: absent")],
+        gateway_up=False,
+        since=NOW,
+        at=NOW,
+    )
+    lines = formats.mode_lines(told)
+    assert lines[0].startswith("degraded since ")
+    assert lines[0].endswith("gateway does not answer")
+    assert lines[1:] == ["  feed: absent"]
+    assert formats.mode_lines(None) == ["watchdog silent"]
+
+
+def test_the_picture_has_one_height() -> None:
+    """With many symbols or none the live view is as tall, so that it does not jump; the most wanted stand first."""
+
+    def picture(observed: Observed) -> list[str]:
+        console = Console(file=io.StringIO(), width=100)
+        console.print(render(observed, symbols=[f"S{number}" for number in range(30)], elapsed_s=1.0))
+        file = console.file
+        assert isinstance(file, io.StringIO)
+        return file.getvalue().splitlines()
+
+    full = Observed()
+    full.take_quotes(QuoteSnapshot([Quote(symbol=f"S{number}", bid=1.0) for number in range(29, -1, -1)]), elapsed_s=1)
+    lines = picture(full)
+    assert len(lines) == len(picture(Observed()))
+    assert [line.split()[0] for line in lines if line.startswith("S")] == [f"S{number}" for number in range(ROWS)]

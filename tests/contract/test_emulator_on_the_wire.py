@@ -189,7 +189,7 @@ def test_a_client_that_does_not_read_is_left_without_ticks_and_disturbs_nobody()
                 await loop.sock_connect(slow, ("127.0.0.1", gateway.port))
                 await loop.sock_sendall(slow, hello() + start_api(1))
                 details = frame(("9", "8", "5", *AAPL, "0", "", "", ""))
-                await loop.sock_sendall(slow, details * 12_000)
+                await loop.sock_sendall(slow, details * 6_000)
                 await eventually(
                     lambda: 1 in gateway.state.clients and gateway.state.clients[1].outlet.is_congested,
                     what="the slow client to be congested",

@@ -6,7 +6,7 @@ import contextlib
 import struct
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibstream_gateway_emulator.protocol.errors import ProtocolError
@@ -41,6 +41,7 @@ def test_frames_may_come_byte_by_byte() -> None:
     assert read(*(bytes([byte]) for byte in CONVERSATION)) == MEANING
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(st.text().filter(lambda text: "\0" not in text), min_size=1), max_size=5))
 def test_what_is_framed_is_read_back(messages: list[list[str]]) -> None:
     stream = HELLO + b"".join(frame(fields) for fields in messages)
@@ -75,6 +76,7 @@ def test_a_stream_that_makes_no_sense_is_refused(stream: bytes) -> None:
         read(stream)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     """Nothing but `ProtocolError` ever comes out of the reader."""

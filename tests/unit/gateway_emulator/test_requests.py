@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ib_async import Contract, ExecutionFilter, Order, OrderCondition, ScannerSubscription, TagValue
 from ib_async.client import Client
@@ -210,6 +210,7 @@ orders = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(orders, st.sampled_from(["AAPL", "BAG", "HEDGED"]), st.sampled_from(["SMART", "IBKRATS"]), st.integers(176, 178))
 def test_orders_of_every_kind_are_read_to_the_last_field(order: Order, name: str, exchange: str, version: int) -> None:
     contract = {"AAPL": AAPL, "BAG": BAG, "HEDGED": HEDGED}[name]

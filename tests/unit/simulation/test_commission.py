@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibstream.simulation.commission import fill_commission, order_commission
@@ -26,6 +26,7 @@ def test_orders_cost_half_a_cent_a_share_within_minimum_and_maximum(quantity: st
     assert order_commission(shares, shares * Decimal(price)) == Decimal(expected)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 1000), min_size=1, max_size=6), st.decimals("0.10", "900", places=2))
 def test_the_commissions_of_the_fills_add_up_to_the_orders(parts: list[int], price: Decimal) -> None:
     filled = value = total = Decimal(0)

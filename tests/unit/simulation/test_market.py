@@ -47,6 +47,7 @@ def test_a_seed_shows_the_same_quote_for_ever() -> None:
     )
 
 
+@settings(deadline=None)
 @given(symbols, st.lists(moments_ns, min_size=1, max_size=5))
 def test_what_was_asked_before_makes_no_difference(symbol: str, moments: list[int]) -> None:
     asked_in_a_row = Market(3)
@@ -54,6 +55,7 @@ def test_what_was_asked_before_makes_no_difference(symbol: str, moments: list[in
         assert asked_in_a_row.quote(symbol, moment) == Market(3).quote(symbol, moment)
 
 
+@settings(deadline=None)
 @given(symbols, moments_ns)
 def test_quotes_are_plausible(symbol: str, now_ns: int) -> None:
     quote = Market(1).quote(symbol, now_ns)
@@ -66,6 +68,7 @@ def test_quotes_are_plausible(symbol: str, now_ns: int) -> None:
     assert quote.time_ns <= now_ns < quote.time_ns + 1_000_000_000
 
 
+@settings(deadline=None)
 @given(symbols, moments_ns)
 def test_every_symbol_ticks_one_to_four_times_a_second(symbol: str, start_ns: int) -> None:
     ticks = list(Market(1).quotes(symbol, start_ns, start_ns + 10_000_000_000))
@@ -73,7 +76,7 @@ def test_every_symbol_ticks_one_to_four_times_a_second(symbol: str, start_ns: in
     assert [tick.sequence for tick in ticks] == list(range(ticks[0].sequence, ticks[0].sequence + len(ticks)))
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     symbols,
     moments_ns,
@@ -147,6 +150,7 @@ def test_an_unfinished_bar_holds_what_came_before_its_end() -> None:
     assert ohlc(last) == (ticks[0], max(ticks), min(ticks), ticks[-1])
 
 
+@settings(deadline=None)
 @given(symbols, moments_ns)
 def test_the_day_so_far_encloses_the_last_trade(symbol: str, now_ns: int) -> None:
     market = Market(1)

@@ -216,6 +216,7 @@ def test_execution_ids_differ_even_after_a_restart() -> None:
     assert first.exec_id != second.exec_id
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(Side),
     st.integers(1, 500),
@@ -232,7 +233,7 @@ def test_match_never_trades_through_a_limit(side: Side, quantity: int, limit: De
         assert trade == Trade(min(trade.quantity, Decimal(quantity)), touch)
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from(Side), st.integers(1, 300), st.sampled_from(["AAPL", "MSFT"])), min_size=1, max_size=8

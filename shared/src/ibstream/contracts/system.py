@@ -95,7 +95,7 @@ class ModeReason(msgspec.Struct, frozen=True, kw_only=True):
     """Why the mode is not `normal`."""
 
     source: str
-    """The service, `gateway` or `bus`."""
+    """The service, `gateway`, `bus`, `operator` (a halt) or `watchdog` (it has not looked at everything yet)."""
     code: str
     """For machines: `disconnected`, `absent`, `link_lost`, `handshake_failed`, …"""
     text: str

@@ -12,8 +12,6 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 FOLDER = Path(__file__).resolve().parents[2] / "requirements"
-
-
 lock = SimpleNamespace(**runpy.run_path(str(FOLDER / "lock.py")))  # a script, no package
 ENTRY = re.compile(r"^(?=[a-z0-9])", re.MULTILINE)
 PIN = re.compile(r"(?P<name>[a-z0-9.-]+)==(?P<version>\S+)")
@@ -47,8 +45,8 @@ def test_every_service_has_a_lock_for_its_image() -> None:
 @pytest.mark.parametrize("name", lock.LOCKS)
 def test_a_lock_is_in_step_with_the_declarations(name: str) -> None:
     """It was made for what is declared now, and holds each of it at a version that the declaration allows."""
-    text = (FOLDER / f"{name}.txt").read_text(encoding="utf-8")
-    assert text.startswith(lock.header(lock.LOCKS[name])), f"{name}.txt was made for something else: run `make lock`"
+    made_for, _, _ = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").partition("\n\n")
+    assert made_for == lock.header(lock.LOCKS[name]).rstrip(), "run `make lock`"
     locked = read_lock(name)
     for requirement in declared(name):
         version, _ = locked[canonicalize_name(requirement.name)]

@@ -36,7 +36,7 @@ class Session:
 
     async def connect(self) -> str:
         """Make a session."""
-        if self._at == "connect":
+        if self._at == "connect" and self._acts:
             await self._act()
         return "session"
 

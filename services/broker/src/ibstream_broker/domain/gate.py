@@ -13,6 +13,9 @@ from ibstream.contracts.system import ConnectionState, Halt
 QUANTITY_MAX = Decimal(1_000_000)
 """A quantity beyond this is taken for a mistake."""
 
+PRICE_MIN = Decimal("0.00001")
+"""A price below this is on no instrument's tick."""
+
 PRICE_MAX = Decimal(10_000_000)
 """A price beyond this is taken for a mistake."""
 
@@ -51,7 +54,7 @@ def check_price_tick(price: Decimal | None, tick: Decimal) -> Refusal | None:
     """IBKR refuses prices between the instrument's ticks (110)."""
     if price is None or not tick or price % tick == 0:
         return None
-    return Refusal(Reason.INVALID_PRICE, f"limit_price {price} is not on the price tick of {tick}")
+    return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.12g} is not on the price tick of {tick}")
 
 
 def check_account(wanted: str, account: str) -> Refusal | None:
@@ -63,7 +66,7 @@ def check_account(wanted: str, account: str) -> Refusal | None:
 
 def _check_quantity(quantity: Decimal) -> Refusal | None:
     if not quantity.is_finite() or quantity <= 0:
-        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity} is not positive")
+        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is not positive")
     if quantity > QUANTITY_MAX:
         return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is beyond {QUANTITY_MAX}")
     if quantity != quantity.to_integral_value():
@@ -80,13 +83,18 @@ def _check_price(request: SubmitOrder) -> Refusal | None:
     if price is None:
         return Refusal(Reason.INVALID_PRICE, "a limit order needs a limit_price")
     if not price.is_finite() or price <= 0:
-        return Refusal(Reason.INVALID_PRICE, f"limit_price {price} is not positive")
+        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is not positive")
+    if price < PRICE_MIN:
+        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is below {PRICE_MIN:f}")
     if price > PRICE_MAX:
         return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is beyond {PRICE_MAX}")
     return None
 
 
 def _check_time(request: SubmitOrder, now: datetime, valid_for: timedelta) -> Refusal | None:
+    if request.valid_until is None and request.requested_at - now > valid_for:
+        text = f"requested_at {request.requested_at.isoformat()} lies in the future; is the clock right?"
+        return Refusal(Reason.INVALID_TIME, text)
     until = request.valid_until or request.requested_at + valid_for
     if now <= until:
         return None

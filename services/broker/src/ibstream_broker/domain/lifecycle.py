@@ -30,10 +30,13 @@ from ibstream_broker.domain.inputs import (
     OrderSeen,
     StatusReported,
 )
-from ibstream_broker.domain.records import Execution, OrderRecord
+from ibstream_broker.domain.records import ZERO, Execution, OrderRecord
 
 Step = tuple[OrderRecord, tuple[OrderEvent, ...]]
 """The record after, and what to publish. An unchanged record means that there is nothing to do."""
+
+TEXT_CHARACTERS_MAX = 4096
+"""As long as a text on the bus may be; IBKR's own are cut to it."""
 
 _WORKING = {"PreSubmitted", "Submitted"}
 _CANCELLED = {"Cancelled", "ApiCancelled"}
@@ -91,7 +94,7 @@ def status_event(record: OrderRecord, now: datetime) -> OrderStatusChanged:
         status=record.status,
         final=record.is_final,
         reason=record.reason,
-        text=record.text,
+        text=record.text[:TEXT_CHARACTERS_MAX],
         code=record.code,
         strategy=record.request.strategy,
         symbol=record.request.instrument.symbol,
@@ -113,6 +116,7 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
         perm_id=seen.perm_id or record.perm_id,
         order_id=seen.order_id or record.order_id,
         request=_as_modified(record, seen),
+        modify_quantity=None if seen.quantity == record.modify_quantity else record.modify_quantity,
     )
     if seen.status in _WORKING:
         return _working(record, known, now, seen.text)
@@ -139,10 +143,12 @@ def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> 
         return _changed_silently(record, known)
     if reported.status in _WORKING or (reported.status == "Inactive" and "locate" in reported.why_held):
         return _working(record, known, now, reported.why_held and f"held: {reported.why_held}")
+    if reported.status == "Filled" and reported.filled > 0:
+        return _filled_whole(record, known, reported.filled, now)
     if reported.status == "PendingCancel" and record.status is not OrderStatus.PENDING_CANCEL:
         return moved(known, OrderStatus.PENDING_CANCEL, now)
     if reported.status in _CANCELLED:
-        return _cancelled(known, now)
+        return _cancelled(record, known, now)
     if reported.status == "Inactive" and record.status is not OrderStatus.UNKNOWN:
         return moved(known, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text="IBKR calls it inactive")
     return _changed_silently(record, known)
@@ -156,17 +162,24 @@ def _working(before: OrderRecord, known: OrderRecord, now: datetime, text: str) 
     return _changed_silently(before, known)
 
 
-def _cancelled(record: OrderRecord, now: datetime) -> Step:
+def _filled_whole(before: OrderRecord, known: OrderRecord, quantity: Decimal, now: datetime) -> Step:
+    """IBKR says that `quantity` was the whole of it; filled, once the ledger holds as much."""
+    request = msgspec.structs.replace(known.request, quantity=quantity)
+    whole = msgspec.structs.replace(known, request=request, modify_quantity=None)
+    return _changed_silently(before, whole) if whole.filled < quantity else moved(whole, OrderStatus.FILLED, now)
+
+
+def _cancelled(before: OrderRecord, record: OrderRecord, now: datetime) -> Step:
     """Ended, once the ledger holds all that the status counts as filled."""
     if record.filled < record.reported_filled:
-        return published(msgspec.structs.replace(record, reported_cancelled=True), [])
+        return _changed_silently(before, msgspec.structs.replace(record, reported_cancelled=True))
     reason = Reason.CANCEL_REQUESTED if record.cancel_requested else Reason.CANCELLED_BY_IBKR
     return moved(record, OrderStatus.CANCELLED, now, reason=reason, text=record.text, code=record.code)
 
 
 def _on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step:
     """Into the ledger, once; a correction replaces the line it corrects."""
-    base, _, _ = executed.exec_id.rpartition(".")
+    base = executed.exec_id.rpartition(".")[0] or executed.exec_id
     before = record.executions.get(base)
     if before is not None and before.exec_id >= executed.exec_id:
         return record, ()
@@ -184,14 +197,14 @@ def _on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step
 
 
 def _after_fill(record: OrderRecord, now: datetime) -> Step:
-    """What a new line in the ledger makes of the status."""
+    """What a new line in the ledger makes of the status. A part says nothing about the rest: what was unclear stays so."""
     if record.is_final:
         return record, ()
-    if record.filled >= record.request.quantity:
+    if record.filled >= max(record.request.quantity, record.modify_quantity or ZERO):
         return moved(record, OrderStatus.FILLED, now)
     if record.reported_cancelled:
-        return _cancelled(record, now)
-    if record.status is OrderStatus.PENDING_CANCEL:
+        return _cancelled(record, record, now)
+    if record.status in (OrderStatus.PENDING_CANCEL, OrderStatus.UNKNOWN):
         return record, ()
     return moved(record, OrderStatus.PARTIALLY_FILLED, now)
 
@@ -237,9 +250,10 @@ def _on_code(record: OrderRecord, reported: CodeReported, now: datetime) -> Step
         return record, ()
     why = {"text": reported.text, "code": reported.code}
     if reported.advice:
-        return moved(record, record.status, now, **why)
+        said_before = (record.code, record.text) == (reported.code, reported.text)
+        return (record, ()) if said_before else moved(record, record.status, now, reason=record.reason, **why)
     if reported.cancelled:
-        return _cancelled(msgspec.structs.replace(record, **why), now)
+        return _cancelled(record, msgspec.structs.replace(record, **why), now)
     if reported.dead_if_new and not record.acknowledged:
         return moved(record, OrderStatus.REJECTED, now, reason=Reason.REJECTED_BY_IBKR, **why)
     return moved(record, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, **why)

@@ -11,17 +11,25 @@ from ibstream_broker.domain.inputs import OrderSeen, Snapshot
 from ibstream_broker.domain.lifecycle import Step, moved, published, step
 from ibstream_broker.domain.records import OrderRecord
 
+_UNCLEAR = (OrderStatus.UNKNOWN, OrderStatus.PENDING_CANCEL)
+
 GONE_AFTER = timedelta(seconds=10)
 """An order that IBKR lists nowhere for this long, over at least two snapshots, is not there."""
 
 
 def session_lost(record: OrderRecord, now: datetime) -> Step:
-    """The session ended before IBKR acknowledged the order: nobody knows whether it arrived."""
-    if record.is_final or record.acknowledged or record.status is OrderStatus.UNKNOWN:
+    """The session ended before IBKR acknowledged the order, or its cancel: nobody knows whether that arrived.
+
+    That it was listed nowhere is forgotten: a Gateway that has just started may not have its lists yet.
+    """
+    if record.is_final or (record.acknowledged and record.status not in _UNCLEAR):
         return record, ()
-    return moved(
-        record, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text="the session ended before IBKR acknowledged it"
-    )
+    unlisted = msgspec.structs.replace(record, missing_since=None)
+    if record.status is OrderStatus.UNKNOWN:
+        return (record, ()) if record == unlisted else published(unlisted, [])
+    what = "the cancel" if record.status is OrderStatus.PENDING_CANCEL else "it"
+    text = f"the session ended before IBKR acknowledged {what}"
+    return moved(unlisted, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text=text)
 
 
 def reconcile(record: OrderRecord, snapshot: Snapshot, now: datetime) -> Step:
@@ -49,7 +57,9 @@ def reconcile(record: OrderRecord, snapshot: Snapshot, now: datetime) -> Step:
 def _stand(record: OrderRecord, snapshot: Snapshot, now: datetime) -> Step:
     is_open = _find(snapshot.open_orders, record)
     if is_open is not None:
-        return step(msgspec.structs.replace(record, missing_since=None), is_open, now)
+        listed = msgspec.structs.replace(record, missing_since=None)
+        after, events = step(listed, is_open, now)
+        return published(listed, []) if after == listed != record else (after, events)
     completed = _find(snapshot.completed_orders, record)
     if completed is not None:
         return _completed(record, completed, now)
@@ -61,8 +71,7 @@ def _completed(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
     if seen.status == "Filled":
         # Its executions may be older than what IBKR still tells; the outcome is certain all the same.
         return moved(known, OrderStatus.FILLED, now, text=seen.text)
-    reason = Reason.CANCEL_REQUESTED if record.cancel_requested else Reason.CANCELLED_BY_IBKR
-    return moved(known, OrderStatus.CANCELLED, now, reason=reason, text=seen.text)
+    return moved(known, OrderStatus.CANCELLED, now, reason=_why_cancelled(record), text=seen.text)
 
 
 def _missing(record: OrderRecord, now: datetime) -> Step:
@@ -76,9 +85,13 @@ def _missing(record: OrderRecord, now: datetime) -> Step:
         return record, ()
     if record.acknowledged:
         text = "IBKR lists it neither as open nor as completed"
-        return moved(record, OrderStatus.CANCELLED, now, reason=Reason.CANCELLED_BY_IBKR, text=text)
+        return moved(record, OrderStatus.CANCELLED, now, reason=_why_cancelled(record), text=text)
     text = "IBKR never got it"
     return moved(record, OrderStatus.REJECTED, now, reason=Reason.NO_ANSWER, text=text)
+
+
+def _why_cancelled(record: OrderRecord) -> Reason:
+    return Reason.CANCEL_REQUESTED if record.cancel_requested else Reason.CANCELLED_BY_IBKR
 
 
 def _find(seen: list[OrderSeen], record: OrderRecord) -> OrderSeen | None:

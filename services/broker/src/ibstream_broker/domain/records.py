@@ -40,6 +40,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
     reported_filled: Decimal = ZERO
     """What IBKR's status says is filled; the ledger may still wait for an execution."""
+    modify_quantity: Decimal | None = None
+    """What a modify has asked for and IBKR has not shown yet: until it has, the old quantity does not end the order."""
     reported_cancelled: bool = False
     """IBKR's status says cancelled, while the ledger still waits for an execution."""
     executions: dict[str, Execution] = {}
@@ -73,6 +75,19 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     def filled(self) -> Decimal:
         """Shares filled, by the ledger."""
         return sum((execution.quantity for execution in self.executions.values()), ZERO)
+
+    @property
+    def is_unclear(self) -> bool:
+        """Whether only IBKR's lists can tell where it stands: no clear answer, or the ledger and the status disagree."""
+        if self.is_final:
+            return False
+        waits = self.status in (OrderStatus.UNKNOWN, OrderStatus.PENDING_SUBMIT)
+        return (
+            waits
+            or self.reported_cancelled
+            or self.reported_filled > self.filled
+            or self.filled >= self.request.quantity
+        )
 
     @property
     def average_price(self) -> Decimal | None:

@@ -207,6 +207,7 @@ def test_a_write_whose_reply_is_lost_is_not_repeated(redis_url: str, stream: Str
                 await Publisher(bus).publish(stream, cancel("a"))
             assert proxy.lost == 1
             proxy.loses = None
+            assert (await raw(direct).ttl(stream.name) > 0) == bool(stream.expires_s), "the expiry came with the entry"
             assert await raw(direct).xlen(stream.name) == 1
             await Publisher(bus).publish(stream, cancel("b"))
             assert await raw(direct).xlen(stream.name) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from bus_helpers import raw
@@ -12,7 +13,7 @@ from support import eventually, run
 
 from ibstream.bus import Bus, BusUnavailable, Lease, LeaseLost
 from ibstream.bus.lease import TTL_S
-from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 
 NAME = "lease:client-id:127.0.0.1:4002:1"
 SHORT_S = 0.8
@@ -158,6 +159,29 @@ def test_without_the_server_it_is_lost_within_its_ttl_by_our_own_clock(private_s
                         await keeping
             assert SYSTEM_CLOCK.monotonic() - gone < SHORT_S + 0.3
             assert (one.token, one.held) == (0, False)
+
+    run(scenario())
+
+
+def test_it_is_lost_at_the_moment_its_ttl_ends(private_server: Servers) -> None:
+    """Not with the first renewal that is due after it: another may hold it from then on."""
+
+    async def scenario() -> None:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            clock = ManualClock(datetime(2026, 11, 23, tzinfo=UTC))
+            one = await Lease(bus, NAME, holder="a", clock=clock, ttl_s=4, renew_interval_s=3).acquire()
+            keeping = asyncio.create_task(one.keep())
+            await eventually(lambda: clock.sleeps == [3.0], what="the wait for the first renewal")
+            await server.kill()
+            clock.advance(3)
+            await eventually(lambda: clock.sleeps == [3.0, 1.0], what="the wait for what is left")
+            assert one.held
+            clock.advance(0.999)
+            assert one.held
+            clock.advance(0.001)
+            assert not one.held
+            with pytest.raises(LeaseLost):
+                await keeping
 
     run(scenario())
 

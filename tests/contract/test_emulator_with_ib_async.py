@@ -26,7 +26,7 @@ from ib_async.wrapper import RequestError
 from support import eventually, run
 
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
-from ibstream.simulation.instruments import load_symbols
+from ibstream.runtime.symbols import load_symbols
 from ibstream.simulation.market import Market
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.server import running_gateway

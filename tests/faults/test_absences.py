@@ -61,7 +61,9 @@ def test_gateway_absent_at_start(redis_url: str, tmp_path: Path) -> None:
             )
             await assert_refused(system)
             told = await edges(redis_url)
-            assert [told[f"system:{service}:disconnected"] for service in SERVICES] == [["Disconnected"]] * len(SERVICES)
+            assert [told[f"system:{service}:disconnected"] for service in SERVICES] == [["Disconnected"]] * len(
+                SERVICES
+            )
             await system.gateway.start()
             await system.mode("normal", within_s=RECOVERED_S)
             await assert_works(system)

@@ -12,7 +12,7 @@ import pytest
 from redis_for_tests import KillableServer
 from support import eventually, run
 
-from ibstream.bus import Bus, Publisher
+from ibstream.bus import Bus, BusUnavailable, Publisher
 from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, QuoteSubscription, Repeated
 from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
 from ibstream.contracts.registry import QUOTES, last_quotes_key
@@ -224,6 +224,27 @@ def test_nothing_is_missed_while_redis_restarts(private_server: Callable[[], Kil
             assert events.continuity.unbroken
 
     run(story(), timeout_s=30)
+
+
+def test_opening_can_be_tried_again(private_server: Callable[[], KillableServer]) -> None:
+    """Redis is away at first: opening says so at once, and works later, with nothing reported twice."""
+
+    async def again() -> None:
+        server = private_server()
+        async with running(server.url) as (feed, client):
+            events = client.quotes()
+            with pytest.raises(BusUnavailable):
+                await events.open()
+            await server.start()
+            await feed.publish(quote("AAPL", 1.0, 10), seq=4)
+            async with events:
+                (snapshot,) = await take(events, 1)
+                assert isinstance(snapshot, QuoteSnapshot)
+                assert [row.bid for row in snapshot.rows] == [1.0]
+                assert events.continuity.unbroken
+        await server.stop()
+
+    run(again(), timeout_s=30)
 
 
 def test_one_connection_is_freed_when_the_subscription_is_left(redis_url: str) -> None:

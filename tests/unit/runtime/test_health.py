@@ -94,7 +94,6 @@ def test_it_answers_while_the_loop_hangs(endpoint: Endpoint) -> None:
 def test_ready_when_it_says_so(endpoint: Endpoint) -> None:
     """Not before the start is over, and with the reason whenever it is not."""
     assert endpoint.get("/readyz") == (503, '{"service": "feed", "ready": false, "reason": "starting"}\n')
-    assert not endpoint.health.is_ready
     endpoint.health.set_ready()
     assert endpoint.get("/readyz") == (200, '{"service": "feed", "ready": true, "reason": ""}\n')
     assert endpoint.health.is_ready
@@ -103,6 +102,7 @@ def test_ready_when_it_says_so(endpoint: Endpoint) -> None:
     assert (status, json.loads(body)["reason"]) == (503, 'lost "it"')
     endpoint.health.set_not_ready("")
     assert endpoint.get("/readyz")[0] == 503
+    assert not endpoint.health.is_ready
 
 
 def test_metrics_can_be_scraped(endpoint: Endpoint) -> None:

@@ -228,17 +228,19 @@ def test_the_process_may_live_on_after_it_returned(start: Any) -> None:
     """What leaves hard is called off once the loop has ended: the caller may take its time to print a report."""
     process = start("""
         import time
+        from ibstream.runtime import signals
+        signals._HARD_EXIT_MARGIN_S = 0.1
         async def main(stop):
             said("ready")
             await stop.wait()
-        status = run_until_signalled(main, grace_s=-1.7)
-        time.sleep(0.8)
+        status = run_until_signalled(main, grace_s=0.3)
+        time.sleep(1.0)
         said("report")
         sys.exit(status)
     """)
     process.ready()
     process.signal(signal.SIGTERM)
-    process.ended()
+    assert process.ended() == 0
     assert process.out.split() == ["report"]
 
 

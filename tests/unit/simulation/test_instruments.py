@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ibstream.simulation.instruments import InstrumentError, InstrumentMaster, listing, load_symbols
+from ibstream.runtime.symbols import load_symbols
+from ibstream.simulation.instruments import InstrumentMaster, listing
 
 SYMBOL_LIST = Path(__file__).parents[3] / "config" / "symbols" / "sp500.txt"
 
@@ -40,22 +41,3 @@ def test_search_gives_the_exact_symbol_first() -> None:
     assert [one.symbol for one in master.matching("a")] == ["A", "AA", "AAPL"]
     assert [one.symbol for one in master.matching("apple")] == ["AAPL"]
     assert master.matching("") == []
-
-
-def test_comments_and_doubles_in_a_list_do_not_count(tmp_path: Path) -> None:
-    path = tmp_path / "symbols.txt"
-    path.write_text("# head\nAAPL\n\nBRK.B # class B\nAAPL\n")
-    assert load_symbols(path) == ["AAPL", "BRK.B"]
-
-
-@pytest.mark.parametrize("text", ["", "# nothing but this\n"])
-def test_an_empty_list_is_refused(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "symbols.txt"
-    path.write_text(text)
-    with pytest.raises(InstrumentError, match="names no symbol"):
-        load_symbols(path)
-
-
-def test_a_missing_list_is_named() -> None:
-    with pytest.raises(InstrumentError, match="nowhere"):
-        load_symbols(Path("nowhere.txt"))

@@ -53,7 +53,8 @@ def _port(settings: Settings) -> BrokerPort:
 
 
 def _simulated(settings: Settings) -> BrokerPort:
-    from ibstream.simulation.instruments import InstrumentMaster, load_symbols
+    from ibstream.runtime.symbols import load_symbols
+    from ibstream.simulation.instruments import InstrumentMaster
     from ibstream.simulation.market import Market
     from ibstream.simulation.matching import MatchingEngine
     from ibstream_broker.adapters.simulated import SimulatedBroker

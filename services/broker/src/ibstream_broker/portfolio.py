@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime
+from decimal import Decimal
+
+import msgspec
 
 from ibstream.bus import Bus, Publisher
 from ibstream.contracts.base import encode
 from ibstream.contracts.portfolio import AccountValueChanged, PositionChanged
 from ibstream.contracts.registry import PORTFOLIO_EVENTS, account_key, positions_key
-from ibstream_broker.domain.inputs import AccountValueReported, PortfolioInput, PositionReported
+from ibstream_broker.domain.inputs import AccountValueReported, PortfolioInput, PositionReported, PositionsListed
+
+ZERO = Decimal(0)
 
 
 class Portfolio:
@@ -18,10 +22,13 @@ class Portfolio:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._publisher = Publisher(bus)
-        self._told: dict[tuple[str, ...], PortfolioInput] = {}
+        self._told: dict[tuple[str, ...], PositionReported | AccountValueReported] = {}
 
     async def tell(self, reported: PortfolioInput, now: datetime) -> None:
         """Publish a report unless it says what was said last. May be repeated until it succeeds."""
+        if isinstance(reported, PositionsListed):
+            await self._replace_positions(reported, now)
+            return
         identity = _identity(reported)
         if self._told.get(identity) == reported:
             return
@@ -36,13 +43,19 @@ class Portfolio:
             await self._publisher.publish(PORTFOLIO_EVENTS, value)
         self._told[identity] = reported
 
-    async def replace_positions(self, account: str, positions: Iterable[PositionReported], now: datetime) -> None:
-        """Make the hash of an account hold exactly these; what was closed while away disappears from it."""
-        fields = {str(one.con_id): encode(_position(one, now)) for one in positions}
-        await self._bus.replace_hash(positions_key(account), fields)
+    async def _replace_positions(self, listed: PositionsListed, now: datetime) -> None:
+        """Make the hash of an account hold exactly these, and tell of what was closed while away."""
+        held = {_identity(one) for one in listed.positions}
+        for told in list(self._told.values()):
+            if isinstance(told, PositionReported) and told.account == listed.account and _identity(told) not in held:
+                await self.tell(msgspec.structs.replace(told, quantity=ZERO, average_cost=ZERO), now)
+        for one in listed.positions:
+            await self.tell(one, now)
+        fields = {str(one.con_id): encode(_position(one, now)) for one in listed.positions}
+        await self._bus.replace_hash(positions_key(listed.account), fields)
 
 
-def _identity(reported: PortfolioInput) -> tuple[str, ...]:
+def _identity(reported: PositionReported | AccountValueReported) -> tuple[str, ...]:
     if isinstance(reported, PositionReported):
         return ("position", reported.account, str(reported.con_id))
     return ("value", reported.account, reported.tag, reported.currency)

@@ -60,6 +60,10 @@ class BrokerPort(Connection, Protocol):
         """Look an instrument up. Raises `InstrumentRefused`, or a `RecoverableError` without a session."""
         ...
 
+    async def room(self) -> None:
+        """Return when one more message may go to IBKR without waiting in a queue: what waits there may be sent too late."""
+        ...
+
     def next_order_id(self, at_least: int) -> int:
         """An order id that was never used, not below `at_least`. Raises a `RecoverableError` without a session."""
         ...

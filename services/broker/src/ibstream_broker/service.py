@@ -36,16 +36,17 @@ from ibstream.runtime.service import ConnectionEvent, Slot, Worker
 from ibstream.runtime.supervise import unless
 from ibstream_broker.adapters.journal import OrderJournal
 from ibstream_broker.domain.book import OrderBook
-from ibstream_broker.domain.gate import Refusal, check_account, check_price_tick, gate, validate
+from ibstream_broker.domain.gate import Refusal, check_account, check_modify, check_price_tick, gate, validate
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
     Executed,
     OrderInput,
     PortfolioInput,
     PositionReported,
+    PositionsListed,
     Snapshot,
 )
-from ibstream_broker.domain.lifecycle import Step, moved, published, status_event, step
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, Step, moved, published, status_event, step
 from ibstream_broker.domain.reconcile import reconcile, session_lost
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.inbox import Inbox, SessionEnded
@@ -114,8 +115,11 @@ class BrokerService:
     async def synchronise(self, _: ConnectionEvent) -> None:
         """Compare every order that has no outcome with what IBKR says, and take its positions. Then the gate opens."""
         await self._loaded.wait()
+        # Requests draw their ids from the same counter, and the Gateway's can go back: an answer to a request must never
+        # bear the id of an order that waits to be resolved.
+        self._port.next_order_id(await self._journal.order_id_high_water() + 1)
         await self._reconcile()
-        await self._portfolio.replace_positions(self._port.account, await self._port.positions(), self._clock.now())
+        self._inbox.put(PositionsListed(account=self._port.account, positions=await self._port.positions()))
 
     # Requests
 
@@ -131,7 +135,7 @@ class BrokerService:
             case CancelOrder() as request:
                 await self._cancel(request.client_order_id, request)
             case CancelAllOrders() as request:
-                for record in list(self._book.open()):
+                for record in self._book.open():
                     if _matches(request, record):
                         await self._cancel(record.client_order_id, request)
             case other:
@@ -153,23 +157,23 @@ class BrokerService:
 
     async def _why_not(self, request: SubmitOrder) -> Refusal | None:
         """Everything that can be known against a submit before it is journalled."""
-        refusal = (
-            validate(request, now=self._clock.now(), valid_for=self._valid_for)
-            or gate(self._state, self._why, self._halt)
-            or check_account(request.account, self._port.account)
-        )
+        refusal = self._why_not_now(request) or check_account(request.account, self._port.account)
         if refusal is not None:
             return refusal
         try:
+            await self._port.room()
             terms = await self._port.terms(request.instrument)
         except InstrumentRefused as error:
             return Refusal(error.reason, error.text)
         except ConnectionError as error:
             return Refusal(Reason.GATEWAY_DISCONNECTED, str(error))
-        # Looking the instrument up may have taken its time.
-        return check_price_tick(request.limit_price, terms.price_tick) or validate(
-            request, now=self._clock.now(), valid_for=self._valid_for
-        )
+        # Waiting for its turn and looking the instrument up may have taken their time.
+        return check_price_tick(request.limit_price, terms.price_tick) or self._why_not_now(request)
+
+    def _why_not_now(self, request: SubmitOrder) -> Refusal | None:
+        """What time can change: to be asked again after every wait."""
+        now = self._clock.now()
+        return validate(request, now=now, valid_for=self._valid_for) or gate(self._state, self._why, self._halt)
 
     async def _journal_and_send(self, record: OrderRecord) -> None:
         try:
@@ -179,7 +183,7 @@ class BrokerService:
             return
         intent = msgspec.structs.replace(record, order_id=order_id, session=self._port.session)
         await self._write(published(intent, [status_event(intent, self._clock.now())]))
-        refusal = gate(self._state, self._why, self._halt)
+        refusal = self._why_not_now(record.request)  # Redis may have been away for a while
         if refusal is None:
             try:
                 await self._port.place(order_id, record.request, record.account, session=intent.session)
@@ -188,26 +192,30 @@ class BrokerService:
             else:
                 metrics.ORDER_REQUESTS.labels("submit", "sent").inc()
                 return
-        current = self._book.get(record.client_order_id) or intent
-        await self._reject(current, refusal)
+        await self._reject(intent, refusal)
 
     async def _reject(self, record: OrderRecord, refusal: Refusal) -> None:
         metrics.ORDER_REQUESTS.labels("submit", refusal.reason).inc()
         _log.warning("broker.order_rejected", order=record.client_order_id, reason=refusal.reason, text=refusal.text)
         async with self._writing:
-            await self._write(
-                moved(record, OrderStatus.REJECTED, self._clock.now(), reason=refusal.reason, text=refusal.text)
-            )
+            current = self._book.get(record.client_order_id) or record
+            if not current.is_final:
+                why = {"reason": refusal.reason, "text": refusal.text}
+                await self._write(moved(current, OrderStatus.REJECTED, self._clock.now(), **why))
 
     async def _cancel(self, client_order_id: str, request: CancelOrder | CancelAllOrders) -> None:
         record = await self._find_working(client_order_id, request)
         if record is None:
             return
         async with self._writing:
-            await self._write(_cancel_asked(self._book.get(client_order_id) or record, self._clock))
+            record = self._book.get(client_order_id) or record
+            await self._write(_cancel_asked(record, self._clock))
         try:
+            await self._port.room()
             await self._port.cancel(record.order_id)
         except ConnectionError as error:
+            async with self._writing:
+                await self._write(_cancel_unsent(self._book.get(client_order_id) or record, record, self._clock))
             await self._refuse(request, client_order_id, Reason.GATEWAY_DISCONNECTED, f"not sent: {error}", record)
         else:
             metrics.ORDER_REQUESTS.labels("cancel", "sent").inc()
@@ -216,16 +224,15 @@ class BrokerService:
         record = await self._find_working(request.client_order_id, request)
         if record is None:
             return
-        wanted = msgspec.structs.replace(
-            record.request,
-            quantity=request.quantity or record.request.quantity,
-            limit_price=request.limit_price or record.request.limit_price,
-            valid_until=None,
-            requested_at=request.requested_at,
-        )
-        refusal = await self._why_not(wanted)
-        if refusal is None and wanted.quantity <= record.filled:
-            refusal = Refusal(Reason.INVALID_QUANTITY, f"{record.filled} are filled already")
+        wanted = _modified(record.request, request)
+        refusal = check_modify(record, wanted) or await self._why_not(wanted)
+        if refusal is None:
+            async with self._writing:
+                record = self._book.get(record.client_order_id) or record
+                refusal = check_modify(record, wanted)  # it may have filled, or ended, meanwhile
+                if refusal is None and wanted.quantity != record.request.quantity:
+                    await self._write(published(msgspec.structs.replace(record, modify_quantity=wanted.quantity), []))
+        refusal = refusal or self._why_not_now(wanted)
         if refusal is not None:
             await self._refuse(request, record.client_order_id, refusal.reason, refusal.text, record)
             return
@@ -249,6 +256,9 @@ class BrokerService:
             await self._refuse(request, client_order_id, Reason.ORDER_IS_FINAL, f"it is {record.status}", record)
         elif refusal is not None:
             await self._refuse(request, client_order_id, refusal.reason, refusal.text, record)
+        elif record.account != self._port.account:  # order ids of one account mean other orders in the next
+            text = f"it is of account {record.account}, this broker trades {self._port.account}"
+            await self._refuse(request, client_order_id, Reason.INVALID_ACCOUNT, text, record)
         else:
             return record
         return None
@@ -270,7 +280,7 @@ class BrokerService:
             client_order_id=client_order_id,
             request=kind,
             reason=reason,
-            text=text,
+            text=text[:TEXT_CHARACTERS_MAX],
             status=record.status if record is not None else None,
             at=self._clock.now(),
         )
@@ -281,6 +291,8 @@ class BrokerService:
     async def _work_off_inbox(self, stop: asyncio.Event) -> None:
         """Load the journal, then apply what happens, in order, each input until it is written."""
         self._book.put_all(await self._persist(self._journal.load_open))
+        ended = SessionEnded(self._clock.now())
+        await self._take(ended)  # that of whoever was active before
         _log.info("broker.journal_loaded", open_orders=sum(1 for _ in self._book.open()))
         self._loaded.set()
         while not stop.is_set():
@@ -292,23 +304,32 @@ class BrokerService:
         match happened:
             case SessionEnded():
                 await self._change_all(lambda record: session_lost(record, happened.at))
-            case PositionReported() | AccountValueReported():
+            case PositionsListed() | PositionReported() | AccountValueReported():
                 await self._persist(lambda: self._portfolio.tell(happened, self._clock.now()))
             case _:
                 await self._apply(happened)
 
     async def _apply(self, happened: OrderInput) -> None:
         async with self._writing:
-            record = self._book.about(happened)
+            record = self._book.about(happened) or await self._finished(happened)
             if record is None:
                 self._inbox.keep_early_commission(happened)
                 return
-            await self._write(step(record, happened, self._clock.now()))
+            is_new = await self._write(step(record, happened, self._clock.now()))
             if isinstance(happened, Executed):
-                metrics.FILLS.inc()
+                metrics.FILLS.inc(is_new)
                 early = self._inbox.early_commission(happened.exec_id)
                 if early is not None:
                     await self._write(step(self._book.get(record.client_order_id) or record, early, self._clock.now()))
+
+    async def _finished(self, happened: OrderInput) -> OrderRecord | None:
+        """The order of an execution, where it ended in an earlier life of the broker: a late fill is a fill."""
+        if not isinstance(happened, Executed) or not happened.order_ref:
+            return None
+        record = await self._persist(lambda: self._journal.load(happened.order_ref))
+        if record is not None:
+            self._book.put(record)
+        return record
 
     async def _change_all(self, change: Callable[[OrderRecord], Step]) -> None:
         for record in list(self._book.open()):
@@ -340,7 +361,7 @@ class BrokerService:
         """Ask IBKR about orders that got no clear answer, twice seen so that a fresh one gets its time."""
         while not stop.is_set():
             await unless(stop, self._clock.sleep(RESOLVE_INTERVAL_S))
-            unclear = {record.client_order_id for record in self._book.open() if _is_unclear(record)}
+            unclear = {record.client_order_id for record in self._book.open() if record.is_unclear}
             lasting, self._unclear_before = unclear & self._unclear_before, unclear
             if lasting and self._state is ConnectionState.READY:
                 try:
@@ -352,11 +373,12 @@ class BrokerService:
         """Set every open record against a snapshot; a record that changed while it was taken waits for the next."""
         before = {record.client_order_id: record.revision for record in self._book.open()}
         snapshot: Snapshot = await self._port.snapshot()
+        account = self._port.account
         resolved = 0
         for client_order_id, revision in before.items():
             async with self._writing:
                 record = self._book.get(client_order_id)
-                if record is not None and record.revision == revision:
+                if record is not None and record.revision == revision and record.account == account:
                     resolved += await self._write(reconcile(record, snapshot, self._clock.now()))
         _log.info("broker.reconciled", orders=len(before), changed=resolved)
 
@@ -384,6 +406,16 @@ class BrokerService:
             await self._clock.sleep(next(waits))
 
 
+def _modified(request: SubmitOrder, change: ModifyOrder) -> SubmitOrder:
+    return msgspec.structs.replace(
+        request,
+        quantity=request.quantity if change.quantity is None else change.quantity,
+        limit_price=request.limit_price if change.limit_price is None else change.limit_price,
+        valid_until=None,
+        requested_at=change.requested_at,
+    )
+
+
 def _cancel_asked(record: OrderRecord, clock: Clock) -> Step:
     asked = msgspec.structs.replace(record, cancel_requested=True)
     if record.is_final:
@@ -393,16 +425,20 @@ def _cancel_asked(record: OrderRecord, clock: Clock) -> Step:
     return moved(asked, OrderStatus.PENDING_CANCEL, clock.now(), reason=Reason.CANCEL_REQUESTED)
 
 
+def _cancel_unsent(record: OrderRecord, before: OrderRecord, clock: Clock) -> Step:
+    """Where the order stood before the cancel, unless something has happened to it since."""
+    if record.status is not OrderStatus.PENDING_CANCEL or before.status is OrderStatus.PENDING_CANCEL:
+        return record, ()
+    status = OrderStatus.PARTIALLY_FILLED if record.executions else before.status
+    return moved(msgspec.structs.replace(record, cancel_requested=before.cancel_requested), status, clock.now())
+
+
 def _matches(request: CancelAllOrders, record: OrderRecord) -> bool:
     return (
         request.strategy in ("", record.request.strategy)
         and request.symbol in ("", record.request.instrument.symbol)
         and request.account in ("", record.account)
     )
-
-
-def _is_unclear(record: OrderRecord) -> bool:
-    return record.status in (OrderStatus.UNKNOWN, OrderStatus.PENDING_SUBMIT)
 
 
 def _log_steps(events: tuple[OrderEvent, ...]) -> None:

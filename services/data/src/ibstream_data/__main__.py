@@ -43,7 +43,8 @@ def _port(settings: Settings) -> BarsPort:
         from ibstream_data.adapters.ibkr import IBKRDataAdapter
 
         return IBKRDataAdapter(settings, clock=SYSTEM_CLOCK)
-    from ibstream.simulation.instruments import InstrumentMaster, load_symbols
+    from ibstream.runtime.symbols import load_symbols
+    from ibstream.simulation.instruments import InstrumentMaster
     from ibstream.simulation.market import Market
     from ibstream_data.adapters.simulated import SimulatedBars
 

@@ -12,7 +12,7 @@ from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.entry import run_service
 from ibstream.runtime.service import ServiceHost, ServiceParts
 from ibstream.runtime.settings import Settings
-from ibstream.simulation.instruments import load_symbols
+from ibstream.runtime.symbols import load_symbols
 from ibstream_feed.ports import QuotesPort
 from ibstream_feed.service import FeedService
 

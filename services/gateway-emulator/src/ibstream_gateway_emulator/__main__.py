@@ -14,7 +14,7 @@ from ibstream.runtime.errors import ConfigurationError
 from ibstream.runtime.logging import configure_logging
 from ibstream.runtime.settings import find_config_dir
 from ibstream.runtime.signals import run_until_signalled
-from ibstream.simulation.instruments import InstrumentError, load_symbols
+from ibstream.runtime.symbols import load_symbols
 from ibstream_gateway_emulator.server import running_gateway
 from ibstream_gateway_emulator.settings import EmulatorSettings
 
@@ -86,10 +86,7 @@ def _refuse_remote(host: str) -> None:
 
 
 def _symbols(path: Path | None) -> tuple[str, ...]:
-    try:
-        return tuple(load_symbols(path if path is not None else find_config_dir() / "symbols" / "sp500.txt"))
-    except InstrumentError as error:
-        raise ConfigurationError(str(error)) from error
+    return tuple(load_symbols(path if path is not None else find_config_dir() / "symbols" / "sp500.txt"))
 
 
 def main() -> None:

@@ -169,7 +169,7 @@ class DemoWatch:
         from rich.live import Live
 
         from ibstream.cli.view import render
-        from ibstream.simulation.instruments import load_symbols
+        from ibstream.runtime.symbols import load_symbols
 
         symbols = list(load_symbols(self._settings.symbols_path))
         with Live(auto_refresh=False) as live:

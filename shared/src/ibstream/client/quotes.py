@@ -82,10 +82,19 @@ class QuoteSubscription(Subscription[QuoteEvent]):
     async def _open(self) -> None:
         start = await self._position_before_now()
         streams = {QUOTES.named(shard): start for shard in self._followed}
-        self._reader = PatientReader(self._bus, streams, patience_s=self._patience_s, clock=self._clock)
+        reader = PatientReader(self._bus, streams, patience_s=self._patience_s, clock=self._clock)
+        self.continuity = Continuity()
+        try:
+            await self._first_snapshot(reader)
+        except BaseException:
+            await reader.close()
+            raise
+        self._reader = reader
+
+    async def _first_snapshot(self, reader: PatientReader) -> None:
         latest = {row.symbol: row for shard in self._followed for row in await self._last_rows(shard)}
         reports: list[QuoteEvent] = []
-        for event in await self._catch_up(self._reader):
+        for event in await self._catch_up(reader):
             if isinstance(event, QuoteBatch):
                 _keep_newer(latest, event.rows)
             else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 
@@ -64,22 +63,6 @@ def listing(symbol: str) -> Listing:
         trading_class="NMS" if exchange == "NASDAQ" else ib_symbol,
         long_name=_TRUE_NAMES.get(symbol, f"{ib_symbol} CORP"),
     )
-
-
-def load_symbols(path: Path) -> list[str]:
-    """The symbols of a list: one a line, `#` begins a comment, empty lines are skipped, the first of doubles counts.
-
-    Raises `InstrumentError` if the file cannot be read or names no symbol.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InstrumentError(f"cannot read the symbol list {path}: {error.strerror}") from error
-    symbols = [line.split("#", 1)[0].strip() for line in text.splitlines()]
-    found = list(dict.fromkeys(symbol for symbol in symbols if symbol))
-    if not found:
-        raise InstrumentError(f"the symbol list {path} names no symbol")
-    return found
 
 
 class InstrumentMaster:

@@ -35,7 +35,7 @@ local fence = tonumber(redis.call('GET', fence_key) or '0')
 if token < fence then return -1 end
 if token > fence then redis.call('SET', fence_key, token) end
 local have = tonumber(redis.call('HGET', journal, 'revision') or '0')
-if have == revision then return revision end
+if have == revision and redis.call('HGET', journal, 'record') == record then return revision end
 if have ~= revision - 1 then return -2 end
 redis.call('HSET', journal, 'revision', revision, 'record', record)
 if final == '1' then
@@ -51,6 +51,13 @@ end
 return revision
 """
 _FENCED, _CONFLICT = -1, -2
+
+_TAKE_OVER = """
+local fence = tonumber(redis.call('GET', KEYS[1]) or '0')
+if tonumber(ARGV[1]) < fence then return -1 end
+redis.call('SET', KEYS[1], ARGV[1])
+return 0
+"""
 
 
 class Fenced(RecoverableError):  # noqa: N818 - a state of the world
@@ -99,7 +106,12 @@ class OrderJournal:
         return self._decoder.decode(fields[b"record"]) if b"record" in fields else None
 
     async def load_open(self) -> list[OrderRecord]:
-        """Every order without an outcome."""
+        """Every order without an outcome. From here on nobody with an older token writes: what is read stays true.
+
+        Raises as `commit`.
+        """
+        if await self._bus.run_script(_TAKE_OVER, [ORDER_FENCE_KEY], [self._token]) == _FENCED:
+            raise Fenced("another broker holds the lease now")
         ids = sorted(await self._bus.members(OPEN_ORDERS_KEY))
         found = [await self.load(client_order_id.decode()) for client_order_id in ids]
         return [record for record in found if record is not None]

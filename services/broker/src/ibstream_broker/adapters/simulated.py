@@ -93,6 +93,9 @@ class SimulatedBroker:
             raise InstrumentRefused(Reason.UNKNOWN_INSTRUMENT, f"the simulated market has no {instrument.symbol}")
         return Terms(con_id=listing.con_id, price_tick=PRICE_TICK)
 
+    async def room(self) -> None:
+        """There always is."""
+
     def next_order_id(self, at_least: int) -> int:
         """The next number."""
         order_id = max(self._next_order_id, at_least)
@@ -119,9 +122,11 @@ class SimulatedBroker:
     async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:  # noqa: ARG002
         """Change a working order."""
         self._require_session()
-        self._orders[order_id] = request
         now_ns = self._clock.time_ns()
-        self._report(self._engine.modify(order_id, now_ns, quantity=request.quantity, limit_price=request.limit_price))
+        events = self._engine.modify(order_id, now_ns, quantity=request.quantity, limit_price=request.limit_price)
+        if not isinstance(events[0], sim.Refused):
+            self._orders[order_id] = request
+        self._report(events)
 
     async def cancel(self, order_id: int) -> None:
         """End a working order."""

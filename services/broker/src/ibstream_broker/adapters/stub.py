@@ -73,6 +73,9 @@ class PaperStubBroker:
         """Every symbol, on the cent."""
         return Terms(con_id=0, price_tick=Decimal("0.01"))
 
+    async def room(self) -> None:
+        """There always is."""
+
     def next_order_id(self, at_least: int) -> int:
         """The next number."""
         order_id = max(self._next_order_id, at_least)

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import msgspec
 
-from ibstream.contracts.orders import OrderType, Reason, SubmitOrder
+from ibstream.contracts.orders import OrderStatus, OrderType, Reason, SubmitOrder
 from ibstream.contracts.system import ConnectionState, Halt
+from ibstream_broker.domain.records import OrderRecord
 
 QUANTITY_MAX = Decimal(1_000_000)
 """A quantity beyond this is taken for a mistake."""
@@ -18,6 +19,8 @@ PRICE_MIN = Decimal("0.00001")
 
 PRICE_MAX = Decimal(10_000_000)
 """A price beyond this is taken for a mistake."""
+
+_WORKING = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
 
 _CLOSED = {
     ConnectionState.DEGRADED: (Reason.LINK_LOST, "the Gateway has lost its link to IBKR"),
@@ -62,6 +65,19 @@ def check_account(wanted: str, account: str) -> Refusal | None:
     if wanted in ("", account):
         return None
     return Refusal(Reason.INVALID_ACCOUNT, f"this broker trades account {account}, not {wanted}")
+
+
+def check_modify(record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
+    """Only an order known to work is changed: IBKR would take the change of one that never arrived for a new order."""
+    if record.is_final:
+        return Refusal(Reason.ORDER_IS_FINAL, f"it is {record.status}")
+    if record.status is OrderStatus.PENDING_CANCEL:
+        return Refusal(Reason.CANCEL_REQUESTED, "its cancel is on its way")
+    if record.status not in _WORKING or not record.acknowledged:
+        return Refusal(Reason.NO_ANSWER, f"it is {record.status}: whether it works at IBKR is not known yet")
+    if wanted.quantity <= record.filled:
+        return Refusal(Reason.INVALID_QUANTITY, f"{record.filled} are filled already")
+    return None
 
 
 def _check_quantity(quantity: Decimal) -> Refusal | None:

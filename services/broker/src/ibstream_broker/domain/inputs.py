@@ -97,7 +97,14 @@ class AccountValueReported(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
-PortfolioInput = PositionReported | AccountValueReported
+class PositionsListed(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the account holds, as listed after a connect: what is not in it is no longer held."""
+
+    account: str
+    positions: list[PositionReported]
+
+
+PortfolioInput = PositionReported | PositionsListed | AccountValueReported
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

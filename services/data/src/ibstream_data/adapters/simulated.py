@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, time
+from typing import cast
 
-from ibstream.contracts.data import Bar, BarsRequest, FailureReason
+from ibstream.contracts.data import Bar, BarSize, BarsRequest, FailureReason
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.service import ConnectionEvent
+from ibstream.simulation.bars import Bar as MarketBar
+from ibstream.simulation.bars import seconds_of
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.market import Market
+from ibstream.simulation.periods import Unit, period_start
+from ibstream.simulation.sessions import NEW_YORK, from_ns, to_ns
 from ibstream_data.ports import BarsRefused
 
-_DAYS = {"D": 1, "W": 7, "M": 31, "Y": 366}
+_SECONDS_PER_DAY = 86_400
 
 
 class SimulatedBars:
@@ -43,17 +48,28 @@ class SimulatedBars:
         if self._instruments.by_symbol(symbol) is None:
             raise BarsRefused(FailureReason.UNKNOWN_INSTRUMENT, f"the simulated market has no {symbol}")
         end = request.end or self._clock.now()
-        count, unit = request.duration.split()
-        period = timedelta(seconds=int(count)) if unit == "S" else timedelta(days=int(count) * _DAYS[unit])
         found = await asyncio.to_thread(
             self._market.bars,
             symbol,
-            end - period,
+            _start(end, request),
             end,
             request.bar_size,
             request.what_to_show,
             regular_hours=request.regular_hours_only,
         )
-        return [
-            Bar(bar.start, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.average, bar.trades) for bar in found
-        ]
+        return [_bar(bar, request.bar_size) for bar in found]
+
+
+def _start(end: datetime, request: BarsRequest) -> datetime:
+    count, unit = request.duration.split()
+    bar_s = seconds_of(request.bar_size) or _SECONDS_PER_DAY
+    regular = request.regular_hours_only
+    return from_ns(period_start(to_ns(end), int(count), cast("Unit", unit), bar_s, regular_hours=regular))
+
+
+def _bar(bar: MarketBar, size: BarSize) -> Bar:
+    """A bar of a day or longer stands for a date, New York's."""
+    start = bar.start
+    if seconds_of(size) is None:
+        start = datetime.combine(start.astimezone(NEW_YORK).date(), time(), UTC)
+    return Bar(start, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.average, bar.trades)

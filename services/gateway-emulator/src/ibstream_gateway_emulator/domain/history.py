@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
@@ -12,15 +12,8 @@ from ibstream.contracts.data import BarSize, WhatToShow
 from ibstream.simulation.bars import BAR_SIZES, KINDS, Bar, seconds_of
 from ibstream.simulation.instruments import Listing
 from ibstream.simulation.market import Market
-from ibstream.simulation.sessions import (
-    NEW_YORK,
-    day_window,
-    from_ns,
-    is_session,
-    new_york_date,
-    session_window,
-    to_ns,
-)
+from ibstream.simulation.periods import Unit, period_start
+from ibstream.simulation.sessions import NEW_YORK, from_ns, to_ns
 from ibstream.simulation.tree import NS_PER_S
 from ibstream_gateway_emulator.domain import faults
 from ibstream_gateway_emulator.domain.faults import RequestError
@@ -40,7 +33,6 @@ _SMALLEST_BAR_S = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
 """Source of both: IBKR's tables of valid step sizes and maximal durations."""
 _LONGEST_OF_ONE_SECOND_BARS_S = 2_000
 _SECONDS_PER_DAY = 86_400
-_DAYS = {"D": 1, "W": 7, "M": 31, "Y": 366}
 _SESSION_S = 23_400
 _EPOCH_SECONDS = 2
 """The date format in which intraday bars carry epoch seconds."""
@@ -69,7 +61,7 @@ def query_of(request: ReqHistoricalData, listing: Listing, now_ns: int) -> Query
     bar_s = seconds_of(bar_size) or _SECONDS_PER_DAY
     _check_step(count, unit, bar_s)
     end_ns = min(parse_time(request.end), now_ns) if request.end else now_ns
-    start_ns = max(_start(end_ns, count, unit, bar_s, regular_hours=request.use_rth), to_ns(HISTORY_BEGINS))
+    start_ns = max(period_start(end_ns, count, unit, bar_s, regular_hours=request.use_rth), to_ns(HISTORY_BEGINS))
     estimate = _estimate(end_ns - start_ns, bar_s, regular_hours=request.use_rth)
     if estimate > BARS_MAX:
         raise RequestError(faults.too_long())
@@ -108,11 +100,11 @@ def _check_kind(request: ReqHistoricalData) -> None:
         raise RequestError(faults.unsupported("keepUpToDate"))
 
 
-def _duration(text: str) -> tuple[int, str]:
+def _duration(text: str) -> tuple[int, Unit]:
     found = _DURATION.fullmatch(text)
     if found is None or not int(found[1]):
         raise RequestError(faults.invalid(f"Historical data query duration is invalid: {text}"))
-    count, unit = int(found[1]), found[2]
+    count, unit = int(found[1]), cast("Unit", found[2])
     if count > _LONGEST[unit]:
         raise RequestError(
             faults.invalid(f"Historical data requests for durations longer than {_LONGEST[unit]} {unit}")
@@ -131,55 +123,6 @@ def _estimate(length_ns: int, bar_s: int, *, regular_hours: bool) -> int:
     length_s = max(length_ns, 0) // NS_PER_S
     traded_s = length_s * _SESSION_S // _SECONDS_PER_DAY if regular_hours else length_s
     return traded_s // bar_s
-
-
-def _start(end_ns: int, count: int, unit: str, bar_s: int, *, regular_hours: bool) -> int:
-    """Where the period begins that reaches `count` units back from `end_ns`."""
-    if unit == "S":
-        start = _seconds_back(end_ns, count, regular_hours=regular_hours)
-        return start - start % (min(bar_s, 3600) * NS_PER_S)
-    if unit == "D" and regular_hours:
-        return _sessions_back(end_ns, count)
-    days = count * _DAYS[unit]
-    if bar_s < _SECONDS_PER_DAY:
-        start, grid_ns = end_ns - days * _SECONDS_PER_DAY * NS_PER_S, min(bar_s, 3600) * NS_PER_S
-        return start + -start % grid_ns
-    # A day that has begun counts: one day of daily bars is today's.
-    return day_window(new_york_date(end_ns - 1) - timedelta(days=days - 1))[0]
-
-
-def _seconds_back(end_ns: int, seconds: int, *, regular_hours: bool) -> int:
-    """`seconds` of trading before `end_ns`."""
-    wanted_ns = seconds * NS_PER_S
-    if not regular_hours:
-        return end_ns - wanted_ns
-    day = new_york_date(end_ns - 1)
-    while True:
-        opens, closes = _session_before(day, end_ns)
-        traded_ns = closes - opens
-        if traded_ns >= wanted_ns:
-            return closes - wanted_ns
-        wanted_ns -= traded_ns
-        day -= timedelta(days=1)
-
-
-def _session_before(day: date, end_ns: int) -> tuple[int, int]:
-    """The part of the day's session before `end_ns`; empty on a day without one."""
-    if not is_session(day):
-        return end_ns, end_ns
-    opens, closes = session_window(day)
-    return opens, max(opens, min(closes, end_ns))
-
-
-def _sessions_back(end_ns: int, count: int) -> int:
-    """The opening of the session that is the `count`-th back from `end_ns`; one that has begun counts."""
-    day = new_york_date(end_ns - 1)
-    while True:
-        if is_session(day) and session_window(day)[0] < end_ns:
-            count -= 1
-            if not count:
-                return session_window(day)[0]
-        day -= timedelta(days=1)
 
 
 def _stamp(start: datetime, query: Query) -> str:

@@ -28,7 +28,7 @@ HOSTILE = {
     "SA_BROKER__CONFIRM_LIVE": "U1234567",
     "SA_BROKER__IBKR__ACCOUNT_ID": "U1234567",
     "SA_BROKER__PROVIDER": "stub",
-    "SA_FEED__SHARDS": "3",
+    "sa_feed__shards": "3",
     "SA_WATCHDOG__HTTP_HOST": "0.0.0.0",
     "SA_METRICS__HOST": "0.0.0.0",
 }

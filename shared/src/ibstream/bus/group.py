@@ -16,7 +16,7 @@ from ibstream.contracts.registry import Stream
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.errors import IbstreamError, RecoverableError
 from ibstream.runtime.supervise import STABLE_AFTER_S, unless
 
 MAX_DELIVERIES = 5
@@ -102,6 +102,7 @@ class GroupConsumer:
             await self._sessions(stop)
         finally:
             keeping.cancel()
+            await asyncio.wait({keeping})
             await self._blocking.close()
 
     async def _sessions(self, stop: asyncio.Event) -> None:
@@ -239,7 +240,7 @@ class GroupConsumer:
                 kept = await self._bus.run_script(
                     _KEEP, [self._stream.name], [self._stream.group, self._consumer, entry_id]
                 )
-            except (RecoverableError, BusRefused) as error:
+            except IbstreamError as error:  # what is wrong with the bus, the consumer itself finds out
                 _log.warning("bus.entry_not_kept", stream=self._stream.name, id=entry_id.decode(), error=str(error))
                 continue
             if not kept and self._in_hand == entry_id:

@@ -85,8 +85,8 @@ _TABLE: dict[CodeClass, tuple[int, ...]] = {
     _C.ORDER_CANCELLED: (202,),
     _C.ORDER_WARNING: (399, 481, 2109, 2111, 2137, 2161, 10311, 10327, 10329, 10349),  # 2161: undocumented
     _C.ORDER_HELD: (404,),
-    _C.ORDER_UNKNOWN: (133, 134, 135, 10147, 10149, 10328),  # 10149: undocumented
-    _C.MODIFY_REJECTED: (104, 105, 329, 2102),
+    _C.ORDER_UNKNOWN: (104, 133, 134, 135, 10147, 10149, 10328),  # 10149: undocumented
+    _C.MODIFY_REJECTED: (105, 329, 2102),
     _C.CANCEL_REJECTED: (136, 161, 10148),
     _C.VALIDATION: (102, 320, 321, 322, 327, 330, 331, 385, 386, 10295, 10299, 10300, 10301, 10314, 10339),
     _C.UNKNOWN_CONTRACT: (166, 200),
@@ -141,7 +141,10 @@ class Verdict(StrEnum):
     """Reconcile before anything is said or done."""
 
 
-_DEAD = {_C.ORDER_REJECTED, _C.READ_ONLY, _C.VALIDATION, _C.UNKNOWN_CONTRACT, _C.NO_PERMISSION}
+_DEAD = {_C.ORDER_REJECTED, _C.READ_ONLY, _C.VALIDATION, _C.UNKNOWN_CONTRACT}
+_ERROR_WHILE_PROCESSING = 322
+"""Says that something went wrong on the way, not that the order was refused before it."""
+
 _ALIVE = {_C.ORDER_WARNING, _C.ORDER_HELD, _C.MODIFY_REJECTED, _C.INFO, _C.BENIGN, _C.DELAYED_DATA, _C.FARM_OK}
 
 
@@ -156,6 +159,6 @@ def order_verdict(code: int, text: str, *, acknowledged: bool) -> Verdict:
         return Verdict.CANCELLED
     if kind in _ALIVE:
         return Verdict.ALIVE
-    if kind in _DEAD and not acknowledged:
+    if kind in _DEAD and code != _ERROR_WHILE_PROCESSING and not acknowledged:
         return Verdict.DEAD
     return Verdict.UNCLEAR

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from ibstream.runtime.clock import Clock
+
+WINDOW_S = 1.05
+"""IBKR and ib_async count by the second; the rest is for messages that are on their way between two counts."""
 
 
 class Pacer:
@@ -18,5 +23,25 @@ class Pacer:
         now = self._clock.monotonic()
         slot = max(self._next, now)
         self._next = slot + self._interval_s
+        if slot > now:
+            await self._clock.sleep(slot - now)
+
+
+class Window:
+    """Lets at most `most` messages through in any `WINDOW_S` seconds.
+
+    A burst passes at once; whoever comes too early waits in the order of coming.
+    """
+
+    def __init__(self, most: int, clock: Clock) -> None:
+        self._clock = clock
+        self._slots: deque[float] = deque(maxlen=most)
+
+    async def take(self) -> None:
+        """Return when the next message may go."""
+        now = self._clock.monotonic()
+        is_full = len(self._slots) == self._slots.maxlen
+        slot = max(now, self._slots[0] + WINDOW_S) if is_full else now
+        self._slots.append(slot)
         if slot > now:
             await self._clock.sleep(slot - now)

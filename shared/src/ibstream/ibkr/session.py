@@ -19,6 +19,7 @@ import structlog
 
 from ibstream.ibkr import ClientIdInUse, GatewayUnavailable, RequestFailed
 from ibstream.ibkr.codes import CodeClass, classify
+from ibstream.ibkr.pacing import Window
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import Trigger
@@ -38,6 +39,10 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
 """A dead peer is found after about 20 s even while nothing is sent."""
 
 _log = structlog.get_logger(__name__)
+
+_CLOSED = (
+    "connected, but closed before the API handshake was done (is our address trusted, and a Gateway behind the port?)"
+)
 
 OnError = Callable[[int, int, str], None]
 """Called with (request or order id, code, text) of every code that is not about the connection itself."""
@@ -74,6 +79,7 @@ class IbkrSession:
         self._client_id_refused: asyncio.Event = asyncio.Event()
         self._probe: asyncio.Task[None] | None = None
         self._single_flight: dict[str, asyncio.Lock] = {}
+        self._window = Window(options.requests_per_s, clock)
         self.account = ""
         """The account of this session; empty before the first connect."""
         self.farms: dict[str, str] = {}
@@ -130,12 +136,13 @@ class IbkrSession:
         self._abort()
 
     async def request(self, make: Callable[[IB], Awaitable[T]], *, timeout_s: float = REQUEST_TIMEOUT_S) -> T:
-        """Await one request to the Gateway.
+        """Await one request to the Gateway, which has `timeout_s` seconds for it once there is room to send it.
 
         Raises `RequestFailed` with IBKR's code, `GatewayUnavailable` when the session ends meanwhile, and `TimeoutError`.
         """
         from ib_async.wrapper import RequestError
 
+        await self.room()
         ib, lost = self.ib, self._lost
         assert lost is not None  # noqa: S101 - `ib` has just checked it
         task = asyncio.ensure_future(make(ib))
@@ -153,6 +160,10 @@ class IbkrSession:
             raise error if isinstance(error, GatewayUnavailable) else GatewayUnavailable(str(error)) from error
         finally:
             task.cancel()
+
+    async def room(self) -> None:
+        """Return when one more message may go out at once. What ib_async holds back in its queue it sends late, or never."""
+        await self._window.take()
 
     async def request_alone(
         self, key: str, make: Callable[[IB], Awaitable[T]], *, timeout_s: float = REQUEST_TIMEOUT_S
@@ -186,6 +197,7 @@ class IbkrSession:
     async def _connect_or_refused(self, ib: IB, client_id: int) -> None:
         from ib_async import StartupFetch, StartupFetchNONE
 
+        await _former_socket_gone(ib)
         wanted = StartupFetch.ACCOUNT_UPDATES if self._options.account_updates else StartupFetchNONE
         attempt = asyncio.ensure_future(
             ib.connectAsync(
@@ -200,16 +212,22 @@ class IbkrSession:
             )
         )
         refused = asyncio.ensure_future(self._client_id_refused.wait())
+        closed = asyncio.get_running_loop().create_future()
+        on_closed = _setter_of(closed)
+        ib.client.conn.disconnected += on_closed
         try:
-            await asyncio.wait({attempt, refused}, return_when=asyncio.FIRST_COMPLETED)
-            if refused.done() and not attempt.done():
+            await asyncio.wait({attempt, refused, closed}, return_when=asyncio.FIRST_COMPLETED)
+            if self._client_id_refused.is_set():
                 raise ClientIdInUse(f"client id {client_id} is in use at {self.address} (326)")
+            if closed.done() and not attempt.done():
+                raise GatewayUnavailable(f"{self.address}: {_CLOSED}")
             attempt.result()
         except (TimeoutError, OSError) as error:
             if isinstance(error, GatewayUnavailable):
                 raise
             raise GatewayUnavailable(f"{self.address}: {_explain(error)}") from error
         finally:
+            ib.client.conn.disconnected -= on_closed
             refused.cancel()
             attempt.cancel()
             with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -277,6 +295,22 @@ class IbkrSession:
             transport.abort()
         if self._ib.client.connState != self._ib.client.DISCONNECTED:
             self._ib.disconnect()
+
+
+async def _former_socket_gone(ib: IB) -> None:
+    """Its end must not be taken for that of the next one."""
+    connection = ib.client.conn
+    if connection.transport is not None:
+        connection.transport.abort()
+        await connection.disconnected
+
+
+def _setter_of(future: asyncio.Future[None]) -> Callable[[str], None]:
+    def set_once(_: str) -> None:
+        if not future.done():
+            future.set_result(None)
+
+    return set_once
 
 
 def _require_ib_async() -> None:

@@ -137,7 +137,7 @@ def _bar(start_ns: int, extent: Extent, what: WhatToShow, spread: int) -> Bar:
     start = from_ns(start_ns)
     if what == "TRADES":
         opening, high, low, close = (cents / 100 for cents in extent.trades)
-        average = round((high + low + close) / 3, 4)
+        average = round((high + low + close) / 3, 3)
         return Bar(start, opening, high, low, close, extent.volume, average, extent.ticks)
     offset = {"BID": 0, "MIDPOINT": spread // 2, "ASK": spread}[what]
     opening, high, low, close = ((cents + offset) / 100 for cents in extent.bids)

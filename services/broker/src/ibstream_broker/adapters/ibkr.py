@@ -20,7 +20,13 @@ from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import OrderType, Reason, Side, SubmitOrder
 from ibstream.ibkr import GatewayUnavailable, RequestFailed
 from ibstream.ibkr.codes import CodeClass, Verdict, classify, order_verdict
-from ibstream.ibkr.contracts import AmbiguousInstrument, ContractBook, UnknownInstrument, from_ib_symbol
+from ibstream.ibkr.contracts import (
+    AmbiguousInstrument,
+    ContractBook,
+    InstrumentError,
+    UnknownInstrument,
+    from_ib_symbol,
+)
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.service import ConnectionEvent
@@ -80,6 +86,7 @@ class IBKRBrokerAdapter:
         self._client_id = 0
         self._sessions = 0
         self._connecting = asyncio.Lock()
+        self._snapshotting = asyncio.Lock()
         self._on_input: OnInput = lambda _: None
         self._gathered: _Gathered | None = None
 
@@ -156,6 +163,10 @@ class IBKRBrokerAdapter:
         assert contract is not None  # noqa: S101 - IBKR's details always carry it
         return Terms(con_id=contract.conId, price_tick=Decimal(str(details.minTick)))
 
+    async def room(self) -> None:
+        """Return when a message may go out: in ib_async's own queue it could grow old, or outlive the link to IBKR."""
+        await self._session.room()
+
     def next_order_id(self, at_least: int) -> int:
         """The next of ib_async's counter, which requests share, lifted to `at_least`."""
         client = self._session.ib.client
@@ -165,14 +176,16 @@ class IBKRBrokerAdapter:
     async def place(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
         """Send a new order. A session made meanwhile is another one: it has not been reconciled yet."""
         await self._ensure_connected()
+        contract = await self._find(request.instrument)
         if session != self._sessions:
             raise GatewayUnavailable("the session in which the order was accepted has ended")
-        await self._send(order_id, request, account)
+        self._send(order_id, contract, request, account)
 
     async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:
         """Send a working order again, changed."""
         await self._ensure_connected()
-        await self._send(order_id, request, account)
+        contract = await self._find(request.instrument)
+        self._send(order_id, contract, request, account)
 
     async def cancel(self, order_id: int) -> None:
         """Ask to end an order."""
@@ -181,14 +194,15 @@ class IBKRBrokerAdapter:
 
     async def snapshot(self) -> Snapshot:
         """Open orders of every client, today's completed ones, today's executions."""
-        await self._ensure_connected()
-        gathered = self._gathered = _Gathered()
-        try:
-            await self._ask("openOrders", lambda ib: ib.reqAllOpenOrdersAsync())
-            await self._ask("completedOrders", lambda ib: ib.reqCompletedOrdersAsync(apiOnly=False))
-            await self._ask_for_executions(gathered)
-        finally:
-            self._gathered = None
+        async with self._snapshotting:  # what comes in belongs to one of them: the other would find orders missing
+            await self._ensure_connected()
+            gathered = self._gathered = _Gathered()
+            try:
+                await self._ask("openOrders", lambda ib: ib.reqAllOpenOrdersAsync())
+                await self._ask("completedOrders", lambda ib: ib.reqCompletedOrdersAsync(apiOnly=False))
+                await self._ask_for_executions(gathered)
+            finally:
+                self._gathered = None
         return Snapshot(
             open_orders=gathered.open_orders,
             completed_orders=gathered.completed_orders,
@@ -204,8 +218,15 @@ class IBKRBrokerAdapter:
             for one in self._session.ib.positions(self.account)
         ]
 
-    async def _send(self, order_id: int, request: SubmitOrder, account: str) -> None:
-        contract = await self._contracts.find(request.instrument)
+    async def _find(self, instrument: Instrument) -> Contract:
+        """The contract, which `terms` has looked up before: whatever is wrong with it now, nothing has been sent."""
+        try:
+            return await self._contracts.find(instrument)
+        except (InstrumentError, RequestFailed, TimeoutError) as error:
+            raise GatewayUnavailable(f"{instrument.symbol} could not be looked up: {error}") from error
+
+    def _send(self, order_id: int, contract: Contract, request: SubmitOrder, account: str) -> None:
+        """Write it to the socket. Raises only before: whatever happens to the bytes after that is for the session to tell."""
         self._session.ib.client.placeOrder(order_id, contract, _order(order_id, request, account))
 
     async def _ask_for_executions(self, gathered: _Gathered) -> None:
@@ -292,9 +313,12 @@ class IBKRBrokerAdapter:
         self._on_input(executed)
 
     def _on_commissionReport(self, report: CommissionReport) -> None:  # noqa: N802
+        commission = _decimal(report.commission)
+        if commission is None:  # not known yet; taken for zero it would keep out the true one
+            return
         reported = CommissionReported(
             exec_id=report.execId,
-            commission=_decimal(report.commission) or Decimal(0),
+            commission=commission,
             currency=report.currency,
             realized_pnl=_decimal(report.realizedPNL),
         )
@@ -375,4 +399,4 @@ def _decimal(value: float | Decimal | None) -> Decimal | None:
     exact = Decimal(str(value))
     if not exact.is_finite() or abs(exact) > UNSET:
         return None
-    return exact.quantize(Decimal(1)) if exact == exact.to_integral_value() else exact
+    return Decimal(int(exact)) if exact == exact.to_integral_value() else exact

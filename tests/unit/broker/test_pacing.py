@@ -1,0 +1,108 @@
+"""Keeping under IBKR's message limit, on a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+from support import run
+
+from ibstream.ibkr.pacing import WINDOW_S, Pacer, Window
+from ibstream.runtime.clock import ManualClock
+
+START = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
+
+
+async def settle() -> None:
+    """Let every task run as far as it can."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def passed(take: Callable[[], Awaitable[None]], clock: ManualClock, count: int, step_s: float) -> list[float]:
+    """When each of `count` messages that come at once may go, in their order."""
+    times: list[tuple[int, float]] = []
+
+    async def one(number: int) -> None:
+        await take()
+        times.append((number, clock.monotonic()))
+
+    tasks = [asyncio.create_task(one(number)) for number in range(count)]
+    while len(times) < count:
+        await settle()
+        if len(times) < count:
+            clock.advance(step_s)
+    await asyncio.gather(*tasks)
+    assert [number for number, _ in times] == list(range(count)), "somebody was overtaken"
+    return [at for _, at in times]
+
+
+def test_a_pacer_lets_one_through_every_interval_in_the_order_of_coming() -> None:
+    """Ten a second: one at once, then one each 0.1 s."""
+
+    async def scenario() -> None:
+        clock = ManualClock(START)
+        times = await passed(Pacer(10, clock).take, clock, 5, 0.05)
+        assert [round(at, 2) for at in times] == [0.0, 0.1, 0.2, 0.3, 0.4]
+
+    run(scenario())
+
+
+def test_a_pacer_saves_nothing_up() -> None:
+    """After a pause there is no burst."""
+
+    async def scenario() -> None:
+        clock = ManualClock(START)
+        pacer = Pacer(10, clock)
+        clock.advance(60)
+        times = await passed(pacer.take, clock, 3, 0.05)
+        assert [round(at - 60, 2) for at in times] == [0.0, 0.1, 0.2]
+
+    run(scenario())
+
+
+def test_a_window_lets_a_burst_through_at_once_and_then_waits_for_the_oldest() -> None:
+    """An order after a quiet second does not wait at all."""
+
+    async def scenario() -> None:
+        clock = ManualClock(START)
+        times = await passed(Window(3, clock).take, clock, 7, 0.05)
+        assert [round(at, 2) for at in times] == [0, 0, 0, WINDOW_S, WINDOW_S, WINDOW_S, 2 * WINDOW_S]
+
+    run(scenario())
+
+
+@given(
+    most=st.integers(1, 6), gaps=st.lists(st.sampled_from([0.0, 0.01, 0.3, 1.0, 1.049, 2.0]), min_size=1, max_size=40)
+)
+def test_no_second_ever_sees_more_than_the_limit(most: int, gaps: list[float]) -> None:
+    """Whenever the messages come: of any `most` + 1 in a row, first and last are a window apart."""
+
+    async def scenario() -> list[float]:
+        clock = ManualClock(START)
+        window = Window(most, clock)
+        gone: list[float] = []
+
+        async def one() -> None:
+            await window.take()
+            gone.append(clock.monotonic())
+
+        tasks = []
+        for gap in gaps:
+            clock.advance(gap)
+            await settle()
+            tasks.append(asyncio.create_task(one()))
+            await settle()
+        while len(gone) < len(gaps):
+            clock.advance(0.01)
+            await settle()
+        await asyncio.gather(*tasks)
+        return gone
+
+    gone = run(scenario())
+    assert all(
+        later - earlier >= WINDOW_S - 1e-6 for earlier, later in zip(gone, gone[most:], strict=False)
+    )

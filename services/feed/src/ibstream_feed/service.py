@@ -152,10 +152,12 @@ class FeedService:
         return True
 
     async def _save_last_values(self, stop: asyncio.Event) -> None:
-        """Bring `quotes:last:<shard>` up to date; at first, drop what an earlier process left there."""
+        """Bring `quotes:last:<shard>` up to date; first drop what an earlier process left, last say that all is stale."""
         await self._drop_old_last_values(stop)
         while not stop.is_set():
             await unless(stop, self._clock.sleep(self._last_values_interval_s))
+            if stop.is_set():
+                self._book.mark_stale(self._clock.time_ns())
             for shard in range(self._shards):
                 await self._save_shard(shard)
 

@@ -73,6 +73,19 @@ def test_latest_begins_where_start_was_called(redis_url: str) -> None:
 _DONE = b'{"type":"data.done.v1","job_id":"none-yet","bars":0,"chunks":0,"at":"2026-11-23T14:30:00Z"}'
 
 
+def test_latest_is_fixed_by_the_first_read_at_the_latest(redis_url: str) -> None:
+    """A reader that was not started starts with its first read; what is written after that, read or not, is read."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus, StreamReader(bus, {ORDER_REQUESTS: LATEST}) as reader:
+            await add(bus, ORDER_REQUESTS, "before")
+            assert await reader.read(block_s=0.01) == []
+            await add(bus, ORDER_REQUESTS, "after")
+            assert ids(await reader.read()) == ["after"]
+
+    run(scenario())
+
+
 def test_latest_loses_nothing_across_many_streams(redis_url: str) -> None:
     """16 streams written to at once while one reader follows them all: it sees every entry, once, in order per stream.
 

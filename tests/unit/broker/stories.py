@@ -172,9 +172,7 @@ def check_step(before: OrderRecord, after: OrderRecord, events: Iterable[OrderEv
         return
     assert after.revision == before.revision + 1
     assert msgspec.structs.replace(after, revision=before.revision, seq=before.seq) != before or events, "no change"
-    assert [event.seq for event in events if not isinstance(event, type(None))] == list(  # type: ignore[union-attr]
-        range(before.seq + 1, after.seq + 1)
-    )
+    assert [getattr(event, "seq", None) for event in events] == list(range(before.seq + 1, after.seq + 1))
     finals = [event for event in events if isinstance(event, OrderStatusChanged) and event.final]
     if before.status in FINAL_STATUSES:
         assert after.status is before.status, "an outcome was taken back"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from inspect import cleandoc
 from typing import Any
 
 import msgspec
@@ -63,7 +64,19 @@ def documents(version: str) -> dict[str, str]:
     """All generated files: path below `contracts/` → text."""
     files = {f"schemas/{type_of(kind)}.json": json_schema(kind) for kind in message_types()}
     files["asyncapi.json"] = asyncapi(version)
-    return {path: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for path, document in files.items()}
+    return {
+        path: json.dumps(_dedented(document), indent=2, ensure_ascii=False) + "\n" for path, document in files.items()
+    }
+
+
+def _dedented(node: Any) -> Any:
+    """Descriptions without the indentation of their docstrings, which Python 3.13 removes and earlier ones keep."""
+    if isinstance(node, dict):
+        return {
+            key: cleandoc(value) if key == "description" and isinstance(value, str) else _dedented(value)
+            for key, value in node.items()
+        }
+    return [_dedented(value) for value in node] if isinstance(node, list) else node
 
 
 def _key(stream: Stream) -> str:

@@ -19,13 +19,15 @@ from ibstream.contracts.registry import (
     ORDER_EVENTS,
     ORDER_FENCE_KEY,
     ORDER_ID_KEY,
+    ORDER_REQUESTS,
     order_journal_key,
 )
 from ibstream.runtime.errors import FatalError, RecoverableError
 from ibstream_broker.domain.records import OrderRecord
 
-FINAL_KEPT_S = 7 * 86400
-"""How long a finished order answers for a repeated `client_order_id`."""
+FINAL_KEPT_S = 2 * ORDER_REQUESTS.keep_s
+"""How long a finished order answers for a repeated `client_order_id`: well beyond the time for which requests are kept, so
+that a stream read again from its beginning (its group was deleted) finds every one of them answered."""
 
 _COMMIT = """
 local journal, events, open, fence_key, order_id_key = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -101,7 +103,7 @@ class OrderJournal:
             raise JournalConflict(f"order {record.client_order_id}: the journal moved on without this broker")
 
     async def load(self, client_order_id: str) -> OrderRecord | None:
-        """The record of an order, finished ones of the last seven days included."""
+        """The record of an order, finished ones of the last two weeks included."""
         fields = await self._bus.hash(order_journal_key(client_order_id))
         return self._decoder.decode(fields[b"record"]) if b"record" in fields else None
 

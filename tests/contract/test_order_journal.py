@@ -1,0 +1,220 @@
+"""The journal on a real Redis: a record and its events are written together or not at all, once, and by one broker."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+
+import msgspec
+import pytest
+from redis_for_tests import KillableServer
+from support import run
+from unit.broker.stories import NOW, charged, executed, seen, submit
+
+from ibstream.bus import Bus, BusUnavailable, StreamReader
+from ibstream.bus.reader import BEGINNING
+from ibstream.contracts.base import Message
+from ibstream.contracts.orders import CommissionCharged, OrderFilled, OrderStatus, OrderStatusChanged
+from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_EVENTS, order_journal_key
+from ibstream_broker.adapters.journal import FINAL_KEPT_S, Fenced, JournalConflict, OrderJournal
+from ibstream_broker.domain.lifecycle import Step, moved, published, status_event, step
+from ibstream_broker.domain.records import OrderRecord
+
+
+@asynccontextmanager
+async def journal_on(url: str, token: int = 1) -> AsyncIterator[tuple[Bus, OrderJournal]]:
+    async with Bus(url, client_name="test") as bus:
+        yield bus, OrderJournal(bus, token)
+
+
+async def events_on(bus: Bus) -> list[Message]:
+    """Everything on `orders:events`."""
+    async with StreamReader(bus, {ORDER_EVENTS: BEGINNING}) as reader:
+        return [entry.message for entry in await reader.read(block_s=0.01)]
+
+
+def intent(name: str = "s-1", order_id: int = 41) -> Step:
+    """A new order's first step."""
+    record = OrderRecord(request=submit(client_order_id=name), entry_id="1-1", account="DU1", order_id=order_id)
+    return published(record, [status_event(record, NOW)])
+
+
+def test_a_step_and_its_events_are_written_together(redis_url: str) -> None:
+    """And are read back as they were, ledger, commissions and all."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            record, events = intent()
+            await journal.commit(record, events)
+            fill = executed(1, 40)
+            for one in (seen(), fill, charged(fill)):
+                record, events = step(record, one, NOW)
+                await journal.commit(record, events)
+            assert await journal.load("s-1") == record
+            published_events = await events_on(bus)
+            kinds = [OrderStatusChanged, OrderStatusChanged, OrderFilled, OrderStatusChanged, CommissionCharged]
+            assert [type(event) for event in published_events] == kinds
+            assert [event.seq for event in published_events] == [1, 2, 3, 4, 5]  # type: ignore[attr-defined]
+
+    run(scenario())
+
+
+def test_a_write_whose_reply_was_lost_is_repeated_without_effect(redis_url: str) -> None:
+    """The revision says whether it happened: one set of events, however often."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            record, events = intent()
+            for _ in range(3):
+                await journal.commit(record, events)
+            assert len(await events_on(bus)) == 1
+
+    run(scenario())
+
+
+def test_a_reply_lost_on_the_way_leaves_exactly_one_set_of_events(
+    private_server: Callable[[], KillableServer],
+) -> None:
+    """The server takes the write while it is frozen and answers nobody; the repetition after it wakes is harmless."""
+
+    async def scenario() -> None:
+        async with private_server() as server, journal_on(server.url) as (bus, journal):
+            await journal.load("warm-up")
+            record, events = intent()
+            async with server.frozen():
+                first = asyncio.create_task(journal.commit(record, events))
+                with pytest.raises(BusUnavailable):
+                    await first
+            await journal.commit(record, events)
+            assert len(await events_on(bus)) == 1
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("revision", [0, 2, 4, 5])
+def test_a_journal_that_moved_on_without_this_broker_is_a_conflict(redis_url: str, revision: int) -> None:
+    """Neither behind nor ahead of the next revision is anything written, nor any event told."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            record, events = intent()
+            await journal.commit(record, events)
+            after, more = step(record, seen(), NOW)
+            await journal.commit(after, more)
+            stray = msgspec.structs.replace(after, revision=revision, text="another story")
+            with pytest.raises(JournalConflict, match="s-1"):
+                await journal.commit(stray, more)
+            assert await journal.load("s-1") == after
+            assert len(await events_on(bus)) == 2
+
+    run(scenario())
+
+
+def test_an_older_token_writes_nothing_once_a_newer_one_has_looked(redis_url: str) -> None:
+    """Reading what is open is enough: from then on what was read stays true."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url, 1) as (bus, old), journal_on(redis_url, 2) as (_, new):
+            record, events = intent()
+            await old.commit(record, events)
+            assert await new.load_open() == [record]
+            after, more = step(record, seen(), NOW)
+            with pytest.raises(Fenced):
+                await old.commit(after, more)
+            with pytest.raises(Fenced):
+                await old.commit(*intent("s-2", 42))
+            with pytest.raises(Fenced):
+                await old.load_open()
+            assert await new.load("s-2") is None
+            assert await new.order_id_high_water() == 41
+            assert len(await events_on(bus)) == 1
+            await new.commit(after, more)
+            assert await new.load("s-1") == after
+
+    run(scenario())
+
+
+def test_a_newer_token_fences_with_its_first_write_too(redis_url: str) -> None:
+    """Whatever comes first."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url, 1) as (_, old), journal_on(redis_url, 7) as (_, new):
+            await new.commit(*intent("new", 1))
+            with pytest.raises(Fenced):
+                await old.commit(*intent("old", 2))
+            assert await old.load("old") is None
+
+    run(scenario())
+
+
+def test_open_orders_are_found_and_finished_ones_answer_for_a_while(redis_url: str) -> None:
+    """A finished order is no longer open; it answers for a repeated id for a week, and then is gone."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            first, second = intent("a", 1), intent("b", 2)
+            for record, events in (first, second):
+                await journal.commit(record, events)
+            assert await bus.redis.ttl(order_journal_key("a")) == -1
+            rejected = moved(first[0], OrderStatus.REJECTED, NOW)
+            await journal.commit(*rejected)
+            assert await journal.load_open() == [second[0]]
+            assert await journal.load("a") == rejected[0]
+            assert await bus.members(OPEN_ORDERS_KEY) == {b"b"}
+            assert FINAL_KEPT_S - 5 <= await bus.redis.ttl(order_journal_key("a")) <= FINAL_KEPT_S
+
+    run(scenario())
+
+
+def test_an_order_rejected_at_once_was_never_open(redis_url: str) -> None:
+    """One revision, final, without an order id."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (_, journal):
+            record = OrderRecord(request=submit(quantity=Decimal("NaN")), entry_id="1-1")
+            await journal.commit(*moved(record, OrderStatus.REJECTED, NOW))
+            assert await journal.load_open() == []
+            loaded = await journal.load("s-1")
+            assert loaded is not None
+            assert loaded.request.quantity.is_nan()
+            assert await journal.order_id_high_water() == 0
+
+    run(scenario())
+
+
+def test_the_greatest_order_id_is_never_forgotten(redis_url: str) -> None:
+    """Smaller ones after it, and the end of its order, change nothing."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (_, journal):
+            assert await journal.order_id_high_water() == 0
+            for name, order_id in (("a", 7), ("b", 38103), ("c", 9)):
+                await journal.commit(*intent(name, order_id))
+            assert await journal.order_id_high_water() == 38103
+
+    run(scenario())
+
+
+def test_steps_of_many_orders_at_once_do_not_mix(redis_url: str) -> None:
+    """Every order's events are gapless whatever else is written meanwhile."""
+
+    async def one(journal: OrderJournal, number: int) -> None:
+        record, events = intent(f"o-{number}", number + 1)
+        await journal.commit(record, events)
+        fill = msgspec.structs.replace(executed(1, 100), order_ref=f"o-{number}")
+        for happened in (seen(), fill):
+            record, events = step(record, happened, NOW)
+            await journal.commit(record, events)
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            await asyncio.gather(*(one(journal, number) for number in range(20)))
+            by_order: dict[str, list[int]] = {}
+            for event in await events_on(bus):
+                by_order.setdefault(event.client_order_id, []).append(event.seq)  # type: ignore[attr-defined]
+            assert by_order == {f"o-{number}": [1, 2, 3, 4] for number in range(20)}
+            assert await journal.load_open() == []
+
+    run(scenario())

@@ -16,7 +16,7 @@ TTL_S = 4.0
 RENEW_INTERVAL_S = 1.0
 RETRY_INTERVAL_S = 0.5
 
-TOKEN_KEY = "lease:token"
+COUNTER_KEY = "lease:counter"
 """One counter for all leases: what a token guards outlives a lease's name, which changes with the Gateway's address."""
 
 _log = structlog.get_logger(__name__)
@@ -78,7 +78,7 @@ class Lease:
     async def try_acquire(self) -> bool:
         """Take it if it is free; raise as `Bus.call` does."""
         asked_at = self._clock.monotonic()
-        token = await self._bus.run_script(_ACQUIRE, [self.name, TOKEN_KEY], [self._holder, self._ttl_ms])
+        token = await self._bus.run_script(_ACQUIRE, [self.name, COUNTER_KEY], [self._holder, self._ttl_ms])
         if not token:
             return False
         self.token = cast("int", token)

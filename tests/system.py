@@ -25,7 +25,8 @@ from ibstream.contracts.system import Halt, Resume
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.processes import end_with_parent
 
-LINES = 100
+LINES = 30
+"""Enough to see that all of them flow, few enough to be subscribed in no time."""
 SHARDS = 8
 STOP_TIMEOUT_S = 12.0
 
@@ -93,7 +94,8 @@ class Process:
 class System:
     """A Redis from outside, `ibstream up` on it, and a stand-in Gateway that may come and go."""
 
-    def __init__(self, tmp_path: Path, redis_url: str, **settings: str) -> None:
+    def __init__(self, tmp_path: Path, redis_url: str, *, lines: int = LINES, **settings: str) -> None:
+        self.lines = lines
         self.gateway_port = free_port()
         self.http_port = free_port()
         self.redis_url = redis_url
@@ -102,7 +104,7 @@ class System:
             "PYTHONUNBUFFERED": "1",
             "SA_REDIS__URL": redis_url,
             "SA_BROKER__IBKR__PORT": str(self.gateway_port),
-            "SA_FEED__MARKET_DATA_LINES": str(LINES),
+            "SA_FEED__MARKET_DATA_LINES": str(lines),
             "SA_FEED__REQUESTS_PER_S": "45",
             "SA_WATCHDOG__HTTP_PORT": str(self.http_port),
             "SA_METRICS__PORT_BROKER": "0",
@@ -164,15 +166,15 @@ class System:
             yield heard
             task.cancel()
 
-    async def fresh_symbols(self, *, within_s: float, enough: int = LINES) -> set[str]:
-        """The symbols of which live rows are published from now on, once there are `enough`."""
+    async def fresh_symbols(self, *, within_s: float) -> set[str]:
+        """The symbols of which live rows are published from now on, once it is all of them."""
         seen: set[str] = set()
         deadline = SYSTEM_CLOCK.monotonic() + within_s
         async with (
             Bus(self.redis_url, client_name="test") as bus,
             StreamReader(bus, {QUOTES.named(shard): LATEST for shard in range(SHARDS)}) as reader,
         ):
-            while len(seen) < enough and SYSTEM_CLOCK.monotonic() < deadline:
+            while len(seen) < self.lines and SYSTEM_CLOCK.monotonic() < deadline:
                 for entry in await reader.read(block_s=0.5):
                     assert isinstance(entry.message, QuoteBatch)
                     seen |= {row.symbol for row in entry.message.rows if row.quality is Quality.LIVE}

@@ -26,11 +26,11 @@ def test_quotes_orders_bars_and_health_travel_through_the_system(redis_url: str,
     """With a Gateway there: mode normal, live quotes of every line, an order filled once, bars, and a clean stop."""
 
     async def scenario() -> None:
-        async with System(tmp_path, redis_url) as system:
+        async with System(tmp_path, redis_url, lines=100) as system:
             await system.gateway.start()
             await system.services.start()
             await system.mode("normal", within_s=40)
-            assert len(await system.fresh_symbols(within_s=10)) == LINES
+            assert len(await system.fresh_symbols(within_s=10)) == 100
             async with system.client() as client:
                 outcome = await client.submit_and_wait("AAPL", Side.BUY, 10)
                 assert outcome.status is OrderStatus.FILLED

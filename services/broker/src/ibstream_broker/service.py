@@ -225,11 +225,11 @@ class BrokerService:
         if record is None:
             return
         wanted = _modified(record.request, request)
-        refusal = check_modify(record, wanted) or await self._why_not(wanted)
+        refusal = await self._why_not(wanted)
         if refusal is None:
             async with self._writing:
                 record = self._book.get(record.client_order_id) or record
-                refusal = check_modify(record, wanted)  # it may have filled, or ended, meanwhile
+                refusal = check_modify(record, wanted)
                 if refusal is None and wanted.quantity != record.request.quantity:
                     await self._write(published(msgspec.structs.replace(record, modify_quantity=wanted.quantity), []))
         refusal = refusal or self._why_not_now(wanted)

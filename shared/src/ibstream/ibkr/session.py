@@ -35,6 +35,9 @@ T = TypeVar("T")
 REQUEST_TIMEOUT_S = 30.0
 """How long one request may take where its caller does not say; the Gateway can leave any unanswered."""
 
+CONNECT_MESSAGES = 3
+"""What a connect sends past `room`: the start, and the requests for positions and for account values."""
+
 _KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 3, "TCP_KEEPCNT": 3}
 """A dead peer is found after about 20 s even while nothing is sent."""
 
@@ -115,7 +118,7 @@ class IbkrSession:
         self.farms = {}
         try:
             await self._connect_or_refused(self._ib, client_id)
-            self.account = self._choose_account(self._ib.managedAccounts())
+            await self._settle(self._ib)
         except BaseException:
             self._abort()
             raise
@@ -195,20 +198,18 @@ class IbkrSession:
         return ib
 
     async def _connect_or_refused(self, ib: IB, client_id: int) -> None:
-        from ib_async import StartupFetch, StartupFetchNONE
+        from ib_async import StartupFetchNONE
 
         await _former_socket_gone(ib)
-        wanted = StartupFetch.ACCOUNT_UPDATES if self._options.account_updates else StartupFetchNONE
         attempt = asyncio.ensure_future(
             ib.connectAsync(
                 self._ibkr.host,
                 self._ibkr.port,
                 clientId=client_id,
                 timeout=self._ibkr.connect_timeout_s,
-                readonly=not self._options.account_updates,
-                account=self._ibkr.account_id,
+                readonly=True,
                 raiseSyncErrors=True,
-                fetchFields=wanted,
+                fetchFields=StartupFetchNONE,
             )
         )
         refused = asyncio.ensure_future(self._client_id_refused.wait())
@@ -233,6 +234,15 @@ class IbkrSession:
             with contextlib.suppress(asyncio.CancelledError, Exception):
                 await attempt
 
+    async def _settle(self, ib: IB) -> None:
+        """What remains to be done before the session counts as one."""
+        self.account = self._choose_account(ib.managedAccounts())
+        await self._follow_account(ib)
+        for _ in range(CONNECT_MESSAGES):
+            await self.room()
+        if not ib.isConnected():  # nobody has listened for its end yet
+            raise GatewayUnavailable(f"{self.address}: closed the connection as soon as it was made")
+
     def _choose_account(self, accounts: list[str]) -> str:
         wanted = self._ibkr.account_id
         if wanted and wanted not in accounts:
@@ -244,6 +254,17 @@ class IbkrSession:
         account = wanted or accounts[0]
         refuse_wrong_account(self._settings, account)
         return account
+
+    async def _follow_account(self, ib: IB) -> None:
+        """Subscribe the values of the account chosen. Asked for an account of another login, a Gateway never ends its answer."""
+        if not self._options.account_updates:
+            return
+        try:
+            async with asyncio.timeout(self._ibkr.connect_timeout_s):
+                await ib.reqAccountUpdatesAsync(self.account)
+        except (TimeoutError, ConnectionError) as error:
+            why = str(error) or "no answer"
+            raise GatewayUnavailable(f"{self.address}: no values of account {self.account}: {why}") from error
 
     def _enable_keepalive(self) -> None:
         transport = self.ib.client.conn.transport

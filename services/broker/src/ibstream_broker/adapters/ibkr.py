@@ -69,7 +69,8 @@ _log = structlog.get_logger(__name__)
 class _Gathered:
     """What came in while a snapshot was being taken."""
 
-    open_orders: list[OrderSeen] = field(default_factory=list)
+    open_orders: dict[tuple[int, int], OrderSeen] = field(default_factory=dict)
+    """By permanent id and order id, as shown last: an order that changes meanwhile is shown again."""
     completed_orders: list[OrderSeen] = field(default_factory=list)
     executions: list[Executed] = field(default_factory=list)
     commissions: list[CommissionReported] = field(default_factory=list)
@@ -204,7 +205,7 @@ class IBKRBrokerAdapter:
             finally:
                 self._gathered = None
         return Snapshot(
-            open_orders=gathered.open_orders,
+            open_orders=list(gathered.open_orders.values()),
             completed_orders=gathered.completed_orders,
             executions=gathered.executions,
             commissions=gathered.commissions,
@@ -267,7 +268,7 @@ class IBKRBrokerAdapter:
             text=state.warningText or "",
         )
         if self._gathered is not None:
-            self._gathered.open_orders.append(seen)
+            self._gathered.open_orders[seen.perm_id, seen.order_id] = seen
         self._on_input(seen)
 
     def _on_completedOrder(self, _contract: Contract, order: Order, state: OrderState) -> None:  # noqa: N802

@@ -68,7 +68,10 @@ def check_account(wanted: str, account: str) -> Refusal | None:
 
 
 def check_modify(record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
-    """Only an order known to work is changed: IBKR would take the change of one that never arrived for a new order."""
+    """Only an order known to work is changed: IBKR would take the change of one that never arrived for a new order.
+
+    `wanted` has passed `validate`.
+    """
     if record.is_final:
         return Refusal(Reason.ORDER_IS_FINAL, f"it is {record.status}")
     if record.status is OrderStatus.PENDING_CANCEL:

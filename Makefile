@@ -14,13 +14,16 @@ DISTRIBUTIONS := shared $(SERVICES:%=services/%)
 PROJECTS := $(DISTRIBUTIONS:%=%/pyproject.toml)
 
 # Wheels whose hashes are in the lock, and nothing else: no code of a package runs while it is installed.
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 INSTALL_LOCKED := $(INSTALL) --require-hashes --only-binary :all: --requirement
 INSTALL_OURS := $(INSTALL) --no-deps --no-build-isolation $(DISTRIBUTIONS:%=--editable ./%)
 
 CREATED := $(VENV)/.created
 FOR_DEMO := $(VENV)/.installed-demo
 FOR_DEV := $(VENV)/.installed-dev
+
+# Compiled modules are what makes the second start quick.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -7,13 +7,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from contract.gateways import SYMBOLS, settings_for
 from support import eventually
 
-from ibstream.bus import Bus, BusUnavailable, Publisher, StreamReader
-from ibstream.bus.reader import BEGINNING
+from ibstream.bus import Bus, BusUnavailable, Publisher
 from ibstream.contracts.orders import (
     CommissionCharged,
     OrderEvent,
@@ -47,6 +46,8 @@ class Orders:
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
         self._publisher = Publisher(bus)
+        self._events: list[OrderEvent] = []
+        self._read_to = "0-0"
 
     async def send(self, *requests: OrderRequest) -> None:
         """Put requests on the stream."""
@@ -55,11 +56,11 @@ class Orders:
 
     async def events(self, name: str) -> list[OrderEvent]:
         """Everything told of an order so far."""
-        found: list[OrderEvent] = []
-        async with StreamReader(self.bus, {ORDER_EVENTS: BEGINNING}) as reader:
-            while entries := await reader.read(block_s=0.001, count=5000):
-                found += [entry.message for entry in entries]  # type: ignore[misc]
-        return [event for event in found if event.client_order_id == name]
+        decode = ORDER_EVENTS.codec().decode
+        for entry_id, fields in await self.bus.call(self.bus.redis.xrange(ORDER_EVENTS.name, f"({self._read_to}")):
+            self._events.append(cast("OrderEvent", decode(fields[b"type"], fields[b"data"])))
+            self._read_to = entry_id.decode()
+        return [event for event in self._events if event.client_order_id == name]
 
     async def steps(self, name: str) -> list[Step]:
         """Its statuses, in order."""
@@ -87,7 +88,7 @@ class Orders:
         assert [event.seq for event in told] == list(range(1, len(told) + 1))
         assert sum(isinstance(event, OrderStatusChanged) and event.final for event in told) <= 1
         for kind in (OrderFilled, CommissionCharged):
-            ids = [event.exec_id for event in told if isinstance(event, kind)]  # type: ignore[attr-defined]
+            ids = [event.exec_id for event in told if isinstance(event, kind)]
             assert len(ids) == len(set(ids))
 
     async def refused(self, name: str) -> RequestRefused:

@@ -49,8 +49,7 @@ def test_simulated_provider_needs_neither_gateway_nor_ib_async(redis_url: str, t
     path = _path_without_ib_async(tmp_path)
 
     async def scenario() -> None:
-        settings = {"SA_BROKER__PROVIDER": "simulated", "PYTHONPATH": path}
-        async with System(tmp_path, redis_url, **settings) as system:
+        async with System(tmp_path, redis_url, SA_BROKER__PROVIDER="simulated", PYTHONPATH=path) as system:
             await system.services.start()
             await system.mode("normal", within_s=40)
             assert len(await system.fresh_symbols(within_s=10)) == LINES

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import run
 
-from ibstream.ibkr.pacing import WINDOW_S, Pacer, Window
+from ibstream.ibkr.pacing import WINDOW_S, Window
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 
 START = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
@@ -47,30 +47,6 @@ async def passed(take: Callable[[], Awaitable[None]], clock: ManualClock, count:
     await asyncio.gather(*tasks)
     assert [number for number, _ in times] == list(range(count)), "somebody was overtaken"
     return [at for _, at in times]
-
-
-def test_a_pacer_lets_one_through_every_interval_in_the_order_of_coming() -> None:
-    """Ten a second: one at once, then one each 0.1 s."""
-
-    async def scenario() -> None:
-        clock = ManualClock(START)
-        times = await passed(Pacer(10, clock).take, clock, 5)
-        assert times == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4], abs=1.01 * STEP_S)
-
-    run(scenario())
-
-
-def test_a_pacer_saves_nothing_up() -> None:
-    """After a pause there is no burst."""
-
-    async def scenario() -> None:
-        clock = ManualClock(START)
-        pacer = Pacer(10, clock)
-        clock.advance(60)
-        times = await passed(pacer.take, clock, 3)
-        assert times == pytest.approx([60.0, 60.1, 60.2], abs=1.01 * STEP_S)
-
-    run(scenario())
 
 
 def test_a_window_lets_a_burst_through_at_once_and_then_waits_for_the_oldest() -> None:

@@ -96,13 +96,13 @@ def test_ready_when_it_says_so(endpoint: Endpoint) -> None:
     assert endpoint.get("/readyz") == (503, '{"service": "feed", "ready": false, "reason": "starting"}\n')
     endpoint.health.set_ready()
     assert endpoint.get("/readyz") == (200, '{"service": "feed", "ready": true, "reason": ""}\n')
-    assert endpoint.health.is_ready
+    assert endpoint.health.ready()[0] == 200
     endpoint.health.set_not_ready('lost "it"')
     status, body = endpoint.get("/readyz")
     assert (status, json.loads(body)["reason"]) == (503, 'lost "it"')
     endpoint.health.set_not_ready("")
     assert endpoint.get("/readyz")[0] == 503
-    assert not endpoint.health.is_ready
+    assert endpoint.health.ready()[0] == 503
 
 
 def test_metrics_can_be_scraped(endpoint: Endpoint) -> None:

@@ -17,7 +17,7 @@ from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.connection import Trigger, advance
 from ibstream.runtime.errors import ConfigurationError, FatalError, RecoverableError
-from ibstream.runtime.supervise import STABLE_AFTER_S, keep_trying, root_cause, supervise, unless
+from ibstream.runtime.supervise import STABLE_AFTER_S, root_cause, supervise, unless
 
 DELAYS = exponential(1.0, 8.0)
 
@@ -358,35 +358,6 @@ def test_unless_returns_what_was_done_in_time() -> None:
             await unless(stop, raising())
         stop.set()
         assert await unless(stop, asyncio.Event().wait()) is None
-
-    run(scenario())
-
-
-def test_keep_trying() -> None:
-    """Recoverable failures are told and tried again; others pass; waits that run out end it with the last failure."""
-
-    async def scenario() -> None:
-        clock = ManualClock(datetime(2026, 11, 23, tzinfo=UTC))
-        told: list[Exception] = []
-        outcomes: list[Any] = [RecoverableError("1"), RecoverableError("2"), "done"]
-
-        async def action() -> str:
-            outcome = outcomes.pop(0)
-            if isinstance(outcome, Exception):
-                raise outcome
-            return str(outcome)
-
-        async def attempt(*delays_s: float) -> str:
-            return await keep_trying(action, delays=lambda: iter(delays_s), clock=clock, on_failure=told.append)
-
-        assert await attempt(0, 0) == "done"
-        assert [str(error) for error in told] == ["1", "2"]
-        outcomes[:] = [RecoverableError("1"), RecoverableError("2")]
-        with pytest.raises(RecoverableError, match="2"):
-            await attempt(0)
-        outcomes[:] = [ValueError("a bug")]
-        with pytest.raises(ValueError, match="a bug"):
-            await attempt(0)
 
     run(scenario())
 

@@ -61,6 +61,9 @@ CONTROL_BLOCK_S = 0.5
 RESOLVE_INTERVAL_S = 5.0
 """How often orders without a clear answer are looked up at IBKR while the session is ready."""
 
+CANCELLED_WRITE_TIMEOUT_S = 1.0
+"""How long a write that is under way may still take when its task is cancelled; after that only the journal knows."""
+
 _RETRY = exponential(0.1, 2.0)
 
 _log = structlog.get_logger(__name__)
@@ -390,10 +393,20 @@ class BrokerService:
         known = self._book.get(record.client_order_id)
         if known is not None and known.revision == record.revision:
             return False
+        writing = asyncio.ensure_future(self._write_down(record, events))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # Begun is finished: with the journal ahead of the book, the next step would contradict what is written.
+            await asyncio.wait({writing}, timeout=CANCELLED_WRITE_TIMEOUT_S)
+            writing.cancel()
+            raise
+        return True
+
+    async def _write_down(self, record: OrderRecord, events: tuple[OrderEvent, ...]) -> None:
         await self._persist(lambda: self._journal.commit(record, events))
         self._book.put(record)
         _log_steps(events)
-        return True
 
     async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
         """Write until Redis says it is written; while Redis is away nothing else may overtake."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+import structlog
+
 from ibstream.bus import Bus
 from ibstream.contracts.instrument import Instrument
 from ibstream.runtime.backoff import constant
@@ -16,6 +18,8 @@ from ibstream.runtime.symbols import load_symbols
 from ibstream_feed.ports import QuotesPort
 from ibstream_feed.service import FeedService
 
+_log = structlog.get_logger(__name__)
+
 SLOTS = 1
 """One feed publishes the list; others stand by."""
 
@@ -23,7 +27,9 @@ SLOTS = 1
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Wire the service and run it until `stop` is set."""
     port, feed = _port(settings), settings.feed
-    symbols = load_symbols(settings.symbols_path)[: feed.market_data_lines]
+    listed = load_symbols(settings.symbols_path)
+    symbols = listed[: feed.market_data_lines]
+    _log.info("feed.symbols", listed=len(listed), subscribed=len(symbols), market_data_lines=feed.market_data_lines)
     async with (
         Bus(settings.redis.bus_url, client_name="feed") as bus,
         Bus(settings.redis.quotes_bus_url, client_name="feed-quotes") as quotes_bus,

@@ -39,6 +39,7 @@ LINK_RESTORED_DATA_KEPT = 1102
 """IBKR's word that the subscriptions outlived the loss."""
 
 _FLOWING = {ConnectionState.READY, ConnectionState.SYNCHRONISING}
+_SESSION_LIVES = {*_FLOWING, ConnectionState.DEGRADED}
 
 _log = structlog.get_logger(__name__)
 
@@ -71,6 +72,7 @@ class FeedService:
         self._outcomes: deque[SubscriptionChanged] = deque(maxlen=EVENTS_KEPT_MAX)
         self._outcome_told = asyncio.Event()
         self._active: set[str] = set()
+        self._flows = False
         port.listen(self._on_quote, self._on_subscription)
 
     def workers(self) -> tuple[Worker, ...]:
@@ -90,9 +92,13 @@ class FeedService:
 
     def on_state(self, state: ConnectionState, _reason: str) -> None:
         """The moment quotes stop flowing, every row says so."""
-        if state not in _FLOWING:
-            for shard in self._book.mark_stale(self._clock.time_ns()):
-                self._unsent[shard].set()
+        if state in _FLOWING:
+            self._flows = True
+            return
+        self._stop_flowing()
+        if state not in _SESSION_LIVES:
+            self._active.clear()
+            metrics.SUBSCRIPTIONS.set(0)
 
     def details(self) -> dict[str, int | float | str]:
         """For the heartbeat."""
@@ -102,7 +108,15 @@ class FeedService:
         for sequence in self._sequences:
             sequence.begin(self._clock.time_ns() // 1_000_000)
 
+    def _stop_flowing(self) -> None:
+        """From now on no row is kept up, and each says so; what still arrives is not believed."""
+        self._flows = False
+        for shard in self._book.mark_stale(self._clock.time_ns()):
+            self._unsent[shard].set()
+
     def _on_quote(self, row: Quote) -> None:
+        if not self._flows:
+            return
         before = self._book.conflated
         shard = self._book.update(row)
         if shard is not None:
@@ -127,13 +141,16 @@ class FeedService:
         self._sequences[shard].begin(self._clock.time_ns() // 1_000_000)
         while not stop.is_set():
             await unless(stop, unsent.wait())
-            if stop.is_set():
-                self._book.mark_stale(self._clock.time_ns())
             unsent.clear()
-            rows = self._book.take_unsent(shard)
-            if rows and not await self._send(shard, rows):
+            if not await self._send_unsent(shard):
                 unsent.set()
                 await unless(stop, self._clock.sleep(RETRY_S))
+        self._stop_flowing()
+        await self._send_unsent(shard)
+
+    async def _send_unsent(self, shard: int) -> bool:
+        rows = self._book.take_unsent(shard)
+        return not rows or await self._send(shard, rows)
 
     async def _send(self, shard: int, rows: list[Quote]) -> bool:
         """Send one batch. If it is not known to be written, the next one starts an epoch: no number is ever doubtful."""
@@ -156,10 +173,13 @@ class FeedService:
         await self._drop_old_last_values(stop)
         while not stop.is_set():
             await unless(stop, self._clock.sleep(self._last_values_interval_s))
-            if stop.is_set():
-                self._book.mark_stale(self._clock.time_ns())
-            for shard in range(self._shards):
-                await self._save_shard(shard)
+            await self._save_all()
+        self._stop_flowing()
+        await self._save_all()
+
+    async def _save_all(self) -> None:
+        for shard in range(self._shards):
+            await self._save_shard(shard)
 
     async def _drop_old_last_values(self, stop: asyncio.Event) -> None:
         while not stop.is_set():

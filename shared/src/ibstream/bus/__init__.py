@@ -6,7 +6,7 @@ starts a server where none is configured.
 
     RecoverableError
     └── BusUnavailable        Redis does not answer, or says that it cannot now
-    BusRefused                Redis understood and said no: wrong type, out of memory, no permission
+    BusRefused                Redis understood and said no: wrong type, no permission
     LeaseLost(RecoverableError)
 """
 

@@ -47,8 +47,9 @@ _NOT_NOW = (
     OSError,
 )
 
-_NOT_NOW_CODE = re.compile(r"(^|caused error: \(['\"])(MISCONF|NOREPLICAS|BUSY) ")
-"""Refusals that redis-py has no class for and that pass: the disk is full, replicas are away, a script runs too long."""
+_NOT_NOW_CODE = re.compile(r"(^|caused error: \(['\"])(MISCONF|NOREPLICAS|BUSY|OOM) ")
+"""Refusals that redis-py has no class for and that pass: the disk or the memory is full, replicas are away, a script
+runs too long."""
 
 
 class BusUnavailable(RecoverableError):  # noqa: N818 - it is a state of the world, not a fault of the caller
@@ -56,7 +57,7 @@ class BusUnavailable(RecoverableError):  # noqa: N818 - it is a state of the wor
 
 
 class BusRefused(IbstreamError):  # noqa: N818
-    """Redis understood the command and refused it: wrong type, out of memory, no permission."""
+    """Redis understood the command and refused it: wrong type, no permission."""
 
 
 class Bus:

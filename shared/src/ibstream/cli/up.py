@@ -20,10 +20,10 @@ from ibstream.runtime.logging import configure_logging
 from ibstream.runtime.settings import Settings, load_settings
 from ibstream.runtime.supervise import STABLE_AFTER_S, unless
 
-STOP_GRACE_S = 8.0
-"""How long the services may take to finish what is in flight."""
+STOP_GRACE_S = 12.0
+"""How long the services may take: a little longer than the 10 s after which each of them leaves by itself."""
 
-GRACE_S = 20.0
+GRACE_S = 25.0
 """For all of it, the embedded server last."""
 
 RESTART_DELAYS = exponential(1.0, 30.0)

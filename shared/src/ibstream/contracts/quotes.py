@@ -20,7 +20,7 @@ class Quality(StrEnum):
     FROZEN = "frozen"
     SNAPSHOT = "snapshot"
     STALE = "stale"
-    """No longer kept up: the connection, the link or the farm is down. The prices are the last known."""
+    """No longer kept up: the connection or the Gateway's link to IBKR is down. The prices are the last known."""
 
 
 class Quote(msgspec.Struct, frozen=True, array_like=True):
@@ -38,7 +38,7 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
     last_size: float | None = None
     volume: float | None = None
     time_ns: TimeNs = 0
-    """When the feed received the newest of these values."""
+    """When the feed received the newest of these values; of a stale row, since when it is not kept up."""
     quality: Quality = Quality.LIVE
 
 

@@ -84,7 +84,7 @@ QUOTES = Stream(
 )
 FEED_REQUESTS = Stream(
     name="feed:requests",
-    title="Subscription leases",
+    title="Subscription leases; part of the contract, not served yet: the feed subscribes its list",
     writers="anyone",
     readers="feed",
     messages=(feed.Subscribe, feed.Unsubscribe),
@@ -128,7 +128,7 @@ SYSTEM_CONTROL = Stream(
     name="system:control",
     title="Orders from the people who run the system",
     writers="operators",
-    readers="all services",
+    readers="broker and gateway-watchdog, for halt and resume; the rest is part of the contract, not acted on yet",
     messages=(system.Halt, system.Resume, system.Reconnect, system.RestartGateway),
     keep_entries=10_000,
 )

@@ -32,6 +32,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EVENTS_MAX = 100
+"""Events of a session that may wait to be heard; 1100 can repeat every minute for hours."""
+
+VALIDATION_CODE = 321
+
+_WORTH_A_LINE = {CodeClass.UNLISTED, CodeClass.COMPETING_SESSION, CodeClass.FARM_BROKEN, CodeClass.PACING}
+"""Codes that a person should see in the log; the others are counted."""
+
 REQUEST_TIMEOUT_S = 30.0
 """How long one request may take where its caller does not say; the Gateway can leave any unanswered."""
 
@@ -77,7 +85,7 @@ class IbkrSession:
         self._clock = clock
         self._on_error = on_error
         self._ib: IB | None = None
-        self._events: asyncio.Queue[ConnectionEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[ConnectionEvent] = asyncio.Queue(EVENTS_MAX)
         self._lost: asyncio.Future[str] | None = None
         self._client_id_refused: asyncio.Event = asyncio.Event()
         self._probe: asyncio.Task[None] | None = None
@@ -113,7 +121,7 @@ class IbkrSession:
         """
         if self._ib is None:
             self._ib = self._make_ib(prepare)
-        self._events = asyncio.Queue()
+        self._events = asyncio.Queue(EVENTS_MAX)
         self._client_id_refused.clear()
         self.farms = {}
         try:
@@ -125,6 +133,7 @@ class IbkrSession:
         self._lost = asyncio.get_running_loop().create_future()
         self._enable_keepalive()
         self._probe = asyncio.create_task(self._probe_for_ever(), name="gateway-probe")
+        self._probe.add_done_callback(self._on_probe_ended)
 
     async def next_event(self) -> ConnectionEvent:
         """What happens next to the session; the last one is `LOST`."""
@@ -148,8 +157,9 @@ class IbkrSession:
         await self.room()
         ib, lost = self.ib, self._lost
         assert lost is not None  # noqa: S101 - `ib` has just checked it
-        task = asyncio.ensure_future(make(ib))
+        task: asyncio.Future[T] | None = None
         try:
+            task = asyncio.ensure_future(make(ib))
             waiting: set[asyncio.Future[Any]] = {task, lost}
             await asyncio.wait(waiting, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if task.done():
@@ -162,7 +172,8 @@ class IbkrSession:
         except ConnectionError as error:
             raise error if isinstance(error, GatewayUnavailable) else GatewayUnavailable(str(error)) from error
         finally:
-            task.cancel()
+            if task is not None:
+                task.cancel()
 
     async def room(self) -> None:
         """Return when one more message may go out at once. What ib_async holds back in its queue it sends late, or never."""
@@ -271,10 +282,11 @@ class IbkrSession:
         raw = transport.get_extra_info("socket") if transport is not None else None
         if raw is None:
             return
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        for name, value in _KEEPALIVE.items():
-            if hasattr(socket, name):
-                raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+        with contextlib.suppress(OSError):  # a socket that is closed already ends the session by itself
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, value in _KEEPALIVE.items():
+                if hasattr(socket, name):
+                    raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
     async def _probe_for_ever(self) -> None:
         """A peer that is gone without a word is found here: keepalive alone is answered by a frozen process's kernel."""
@@ -283,21 +295,35 @@ class IbkrSession:
             if self.connected and not await self.answers():
                 self._end(f"the Gateway does not answer within {self._ibkr.probe_timeout_s:g} s")
 
+    def _on_probe_ended(self, probe: asyncio.Task[None]) -> None:
+        """A probe that failed would leave a half-open connection undiscovered: better no session."""
+        if not probe.cancelled() and probe.exception() is not None:
+            _log.error("ibkr.probe_failed", exc_info=probe.exception())
+            self._end("the probe failed")
+
     def _on_code(self, request_id: int, code: int, text: str, _contract: object) -> None:
         kind = classify(code, text)
         metrics.IBKR_CODES.labels(self._options.service, code, kind).inc()
-        level = "warning" if kind is CodeClass.UNLISTED else "debug"
+        level = "warning" if kind in _WORTH_A_LINE else "debug"
         getattr(_log, level)("ibkr.code", code=code, text=text, kind=kind, request_id=request_id)
         if kind is CodeClass.CLIENT_ID_IN_USE:
             self._client_id_refused.set()
         elif kind is CodeClass.LINK_LOST:
-            self._events.put_nowait(ConnectionEvent(Trigger.LINK_LOST, f"{text} ({code})"))
+            self._tell(ConnectionEvent(Trigger.LINK_LOST, f"{text} ({code})"))
         elif kind in (CodeClass.LINK_RESTORED, CodeClass.LINK_RESTORED_DATA_LOST):
-            self._events.put_nowait(ConnectionEvent(Trigger.LINK_RESTORED, f"{text} ({code})", code))
+            self._tell(ConnectionEvent(Trigger.LINK_RESTORED, f"{text} ({code})", code))
         elif kind in (CodeClass.FARM_BROKEN, CodeClass.FARM_OK, CodeClass.FARM_IDLE):
             self.farms[text.rpartition(":")[2]] = kind
         else:
+            self._fail_request(request_id, code, text)
             self._on_error(request_id, code, text)
+
+    def _fail_request(self, request_id: int, code: int, text: str) -> None:
+        """End a request that IBKR has refused with 321: ib_async takes that for a warning, and would wait for ever."""
+        from ib_async.wrapper import RequestError
+
+        if self._ib is not None and code == VALIDATION_CODE:
+            self._ib.wrapper._endReq(request_id, RequestError(request_id, code, text), success=False)  # noqa: SLF001
 
     def _on_disconnected(self) -> None:
         self._end("the Gateway closed the connection")
@@ -305,7 +331,12 @@ class IbkrSession:
     def _end(self, reason: str) -> None:
         if self._lost is not None and not self._lost.done():
             self._lost.set_result(reason)
-            self._events.put_nowait(ConnectionEvent(Trigger.LOST, reason))
+            self._tell(ConnectionEvent(Trigger.LOST, reason))
+
+    def _tell(self, event: ConnectionEvent) -> None:
+        if self._events.full():  # nobody listens any more; the newest is the one that counts
+            self._events.get_nowait()
+        self._events.put_nowait(event)
 
     def _abort(self) -> None:
         """Close without waiting for a peer that may never read what is still to be sent."""

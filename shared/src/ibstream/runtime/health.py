@@ -46,11 +46,6 @@ class Health:
         """From now on `/readyz` answers 503 with `reason`."""
         self._not_ready_because = reason or "not ready"
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether the service can do its work now."""
-        return not self._not_ready_because
-
     async def beat_for_ever(self) -> None:
         """Keep `/livez` alive; run this on the event loop it speaks for."""
         while True:

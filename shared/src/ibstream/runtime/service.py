@@ -15,14 +15,14 @@ import asyncio
 import contextlib
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 import structlog
 
-from ibstream.bus import Bus, BusUnavailable, Lease, Publisher
+from ibstream.bus import Bus, BusRefused, BusUnavailable, Lease, Publisher
 from ibstream.contracts.base import Message, encode
 from ibstream.contracts.registry import EDGES, HEARTBEAT_TTL_S, SERVICES, Stream, client_id_lease, heartbeat_key
 from ibstream.contracts.system import ConnectionState, Disconnected, Heartbeat, Reconnected
@@ -33,7 +33,7 @@ from ibstream.runtime.connection import Trigger, advance
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.health import Health, HealthServer
 from ibstream.runtime.settings import Settings
-from ibstream.runtime.supervise import supervise, unless
+from ibstream.runtime.supervise import cancelled, supervise, unless
 
 HEARTBEAT_INTERVAL_S = 1.0
 SLOT_RETRY_S = 0.5
@@ -109,9 +109,10 @@ class ServiceParts:
 
     name: str
     connection: Connection
-    synchronise: Callable[[ConnectionEvent], Awaitable[None]]
+    synchronise: Callable[[ConnectionEvent], Coroutine[Any, Any, None]]
     """Called after each connect and each restored link, with what happened: fetch and reconcile what work needs. The
-    service is ready when it returns."""
+    service is ready when it returns. It is cancelled when something else happens to the session meanwhile, and called
+    again once the link is back."""
     workers: Callable[[Slot], tuple[Worker, ...]]
     """Makes the workers for a slot; consumers are named after it, so that a restarted replica finds its pending entries."""
     delays: Delays
@@ -188,12 +189,16 @@ class ServiceHost:
         )
 
     def _on_slot(self, trigger: Trigger, reason: str) -> None:
-        if trigger is Trigger.LOST:
-            self._slot = None
-            self._reason = reason
-            self._health.set_not_ready(reason)
-            self._changed.set()
-            _log.warning("service.slot_lost", reason=reason)
+        if trigger is not Trigger.LOST:
+            return
+        if self._slot is None:
+            _log.info("service.no_slot_yet", reason=reason)
+        else:
+            _log.warning("service.slot_lost", slot=self._slot, reason=reason)
+        self._slot = None
+        self._reason = reason
+        self._health.set_not_ready(reason)
+        self._changed.set()
 
     async def _take_slot(self) -> Lease:
         """Wait for a free slot and take it."""
@@ -234,6 +239,7 @@ class ServiceHost:
             finally:
                 if self._state is not ConnectionState.IDLE:
                     self._on_session(Trigger.STOP, "the slot is given up")
+                await self._parts.connection.close()  # one made in the moment in which the slot was lost
                 with contextlib.suppress(BusUnavailable):
                     await lease.release()
 
@@ -270,20 +276,40 @@ class ServiceHost:
     async def _serve_session(self, connection: Connection) -> None:
         try:
             self._on_session(Trigger.CONNECTED, "")
-            await self._synchronise(ConnectionEvent(Trigger.CONNECTED))
-            while True:
-                event = await connection.next_event()
-                if event.trigger is Trigger.LOST:
-                    raise SessionLost(event.reason)
-                self._on_session(event.trigger, event.reason)
-                if event.trigger is Trigger.LINK_RESTORED:
-                    await self._synchronise(event)
+            await self._follow(connection)
         finally:
             await connection.close()
 
-    async def _synchronise(self, event: ConnectionEvent) -> None:
-        await self._parts.synchronise(event)
-        self._on_session(Trigger.SYNCHRONISED, "")
+    async def _follow(self, connection: Connection) -> None:
+        """Hear what happens to the session while synchronising, too: a link lost meanwhile must not pass for ready."""
+        hearing = asyncio.ensure_future(connection.next_event())
+        synchronising: asyncio.Task[None] | None = self._begin(ConnectionEvent(Trigger.CONNECTED))
+        try:
+            while True:
+                waiting: set[asyncio.Future[Any]] = {hearing} if synchronising is None else {hearing, synchronising}
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if hearing.done():
+                    event = hearing.result()
+                    hearing = asyncio.ensure_future(connection.next_event())
+                    await cancelled(synchronising)
+                    synchronising = self._on_event(event)
+                elif synchronising is not None:
+                    synchronising.result()
+                    synchronising = None
+                    self._on_session(Trigger.SYNCHRONISED, "")
+        finally:
+            hearing.cancel()
+            await cancelled(synchronising)
+
+    def _on_event(self, event: ConnectionEvent) -> asyncio.Task[None] | None:
+        """Take note of what happened; a restored link begins another synchronisation."""
+        if event.trigger is Trigger.LOST:
+            raise SessionLost(event.reason)
+        self._on_session(event.trigger, event.reason)
+        return self._begin(event) if event.trigger is Trigger.LINK_RESTORED else None
+
+    def _begin(self, event: ConnectionEvent) -> asyncio.Task[None]:
+        return asyncio.create_task(self._parts.synchronise(event), name="synchronise")
 
     def _on_session(self, trigger: Trigger, reason: str) -> None:
         """Move the state, and tell everyone at once: health, metrics, log, edges, the service itself."""
@@ -331,7 +357,7 @@ class ServiceHost:
             try:
                 await self._write_edges()
                 await self._write_heartbeat()
-            except BusUnavailable as error:
+            except (BusUnavailable, BusRefused) as error:
                 if not is_away:
                     _log.warning("service.redis_away", error=str(error))
                 is_away = True

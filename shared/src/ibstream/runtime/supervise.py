@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import structlog
@@ -124,35 +123,16 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, drain_s: 
         return None
     finally:
         stopped.cancel()
-        await _end(task)
+        await cancelled(task)
 
 
-async def _end(task: asyncio.Future[Any]) -> None:
-    if task.done():
+async def cancelled(task: asyncio.Future[Any] | None) -> None:
+    """Cancel a task and return when it has ended, or after `CANCEL_GRACE_S`; whatever it ended with is of no interest."""
+    if task is None:
         return
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=CANCEL_GRACE_S)
     if not done:
         _log.error("supervisor.task_ignores_cancellation", task=repr(task))
-    else:
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            task.result()
-
-
-async def keep_trying(
-    action: Callable[[], Awaitable[T]], *, delays: Delays, clock: Clock, on_failure: Callable[[Exception], None]
-) -> T:
-    """Call `action` until it no longer raises a `RecoverableError`; tell `on_failure` of each. Other errors pass.
-
-    Once `delays` has run out the last error is raised.
-    """
-    waits = delays()
-    while True:
-        try:
-            return await action()
-        except RecoverableError as error:
-            on_failure(error)
-            delay_s = next(waits, None)
-            if delay_s is None:
-                raise
-        await clock.sleep(delay_s)
+    elif not task.cancelled():
+        task.exception()  # heard, so that asyncio does not complain of one nobody asked for

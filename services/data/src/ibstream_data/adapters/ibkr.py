@@ -16,7 +16,7 @@ from ibstream.runtime.settings import Settings
 from ibstream_data.ports import BarsRefused
 
 if TYPE_CHECKING:
-    from ib_async import BarData
+    from ib_async import BarData, Contract
 
 _REASONS = {
     CodeClass.PACING: FailureReason.PACING,
@@ -64,12 +64,7 @@ class IBKRDataAdapter:
 
     async def bars(self, request: BarsRequest) -> list[Bar]:
         """Ask the Gateway, and tell an empty answer from a failure (IBKR uses one code, 162, for both)."""
-        try:
-            contract = await self._contracts.find(request.instrument)
-        except UnknownInstrument as error:
-            raise BarsRefused(FailureReason.UNKNOWN_INSTRUMENT, str(error), 200) from error
-        except AmbiguousInstrument as error:
-            raise BarsRefused(FailureReason.AMBIGUOUS_INSTRUMENT, str(error), 200) from error
+        contract = await self._find(request)
         asked_at = self._clock.monotonic()
         try:
             found = await self._session.request(
@@ -94,12 +89,28 @@ class IBKRDataAdapter:
             raise BarsRefused(FailureReason.TIMED_OUT, f"no answer within {self._timeout_s:g} s")
         return [_bar(bar) for bar in found]
 
+    async def _find(self, request: BarsRequest) -> Contract:
+        try:
+            return await self._contracts.find(request.instrument)
+        except UnknownInstrument as error:
+            raise BarsRefused(FailureReason.UNKNOWN_INSTRUMENT, str(error), 200) from error
+        except AmbiguousInstrument as error:
+            raise BarsRefused(FailureReason.AMBIGUOUS_INSTRUMENT, str(error), 200) from error
+        except RequestFailed as error:
+            raise _refused(error) from error
+        except TimeoutError as error:
+            raise BarsRefused(FailureReason.TIMED_OUT, f"{request.instrument.symbol}: {error}") from error
+
 
 def _empty_or_refused(error: RequestFailed) -> list[Bar]:
-    kind = classify(error.code, error.text)
-    if kind is CodeClass.NO_DATA:
+    if classify(error.code, error.text) is CodeClass.NO_DATA:
         return []
-    raise BarsRefused(_REASONS.get(kind, FailureReason.REFUSED_BY_IBKR), error.text, error.code) from error
+    raise _refused(error) from error
+
+
+def _refused(error: RequestFailed) -> BarsRefused:
+    reason = _REASONS.get(classify(error.code, error.text), FailureReason.REFUSED_BY_IBKR)
+    return BarsRefused(reason, error.text, error.code)
 
 
 def _bar(bar: BarData) -> Bar:

@@ -13,7 +13,6 @@ from ibstream.contracts.quotes import Quality, Quote
 from ibstream.ibkr import RequestFailed
 from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.ibkr.contracts import ContractBook, InstrumentError
-from ibstream.ibkr.pacing import Pacer
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.service import ConnectionEvent
@@ -28,6 +27,8 @@ LOOKUPS_AT_ONCE = 8
 
 _QUALITIES = {1: Quality.LIVE, 2: Quality.FROZEN, 3: Quality.DELAYED, 4: Quality.DELAYED}
 
+_HARMLESS = {CodeClass.BENIGN, CodeClass.INFO}
+
 _OUTCOMES = {
     CodeClass.NO_PERMISSION: SubscriptionOutcome.NO_PERMISSION,
     CodeClass.DELAYED_DATA: SubscriptionOutcome.DELAYED,
@@ -41,8 +42,7 @@ class IBKRMarketFeed:
 
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
         self._clock = clock
-        self._requests_per_s = settings.feed.requests_per_s
-        options = SessionOptions(service="feed", requests_per_s=self._requests_per_s)
+        options = SessionOptions(service="feed", requests_per_s=settings.feed.requests_per_s)
         self._session = IbkrSession(settings, options, clock=clock, on_error=self._on_error)
         self._contracts = ContractBook(self._session)
         self._symbols: dict[int, str] = {}
@@ -79,34 +79,39 @@ class IBKRMarketFeed:
         await self._session.close()
 
     async def subscribe(self, instruments: Sequence[Instrument], *, afresh: bool) -> None:
-        """Look up and subscribe, within the message limit, so that ib_async's own queue stays short behind us."""
+        """Look up and subscribe, within the message limit, several at once: a look-up waits for its answer."""
         if afresh:
-            self._symbols.clear()
-            self._requests.clear()
-        pacer = Pacer(self._requests_per_s, self._clock)
+            self._forget_subscriptions()
         waiting = iter(instruments)
         async with asyncio.TaskGroup() as group:
             for _ in range(LOOKUPS_AT_ONCE):
-                group.create_task(self._subscribe_each(waiting, pacer))
+                group.create_task(self._subscribe_each(waiting))
 
-    async def _subscribe_each(self, waiting: Iterator[Instrument], pacer: Pacer) -> None:
+    def _forget_subscriptions(self) -> None:
+        """IBKR has dropped them. ib_async's tickers go too: their old prices would pass for new with the first tick."""
+        self._symbols.clear()
+        self._requests.clear()
+        wrapper = self._session.ib.wrapper
+        wrapper.tickers.clear()
+        wrapper.ticker2ReqId.clear()
+        wrapper.reqId2Ticker.clear()
+
+    async def _subscribe_each(self, waiting: Iterator[Instrument]) -> None:
         for instrument in waiting:
             try:
-                await self._subscribe_one(instrument, pacer)
+                await self._subscribe_one(instrument)
             except InstrumentError as error:
                 self._on_subscription(instrument.symbol, SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error), 200)
             except (RequestFailed, TimeoutError) as error:
                 code = error.code if isinstance(error, RequestFailed) else 0
                 self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), code)
 
-    async def _subscribe_one(self, instrument: Instrument, pacer: Pacer) -> None:
-        if not self._contracts.knows(instrument):
-            await pacer.take()
+    async def _subscribe_one(self, instrument: Instrument) -> None:
         contract = await self._contracts.find(instrument)
-        await pacer.take()
-        ib = self._session.ib
         if contract.conId in self._symbols:  # a second subscription would leak the first one's line
             return
+        await self._session.room()
+        ib = self._session.ib
         self._symbols[contract.conId] = instrument.symbol
         ticker = ib.reqMktData(contract)
         self._requests[ib.wrapper.ticker2ReqId["mktData"][ticker]] = instrument.symbol
@@ -125,10 +130,9 @@ class IBKRMarketFeed:
                 self._on_quote(_row(symbol, ticker, now_ns))
 
     def _on_error(self, request_id: int, code: int, text: str) -> None:
-        symbol = self._requests.get(request_id)
-        outcome = _OUTCOMES.get(classify(code, text))
-        if symbol is not None and outcome is not None:
-            self._on_subscription(symbol, outcome, text, code)
+        symbol, kind = self._requests.get(request_id), classify(code, text)
+        if symbol is not None and kind not in _HARMLESS:
+            self._on_subscription(symbol, _OUTCOMES.get(kind, SubscriptionOutcome.REFUSED), text, code)
 
 
 def _row(symbol: str, ticker: Ticker, now_ns: int) -> Quote:

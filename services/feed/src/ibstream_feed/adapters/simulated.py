@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import structlog
+
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quality, Quote
@@ -14,6 +16,8 @@ from ibstream.runtime.service import ConnectionEvent
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.market import Market
 from ibstream_feed.ports import OnQuote, OnSubscription
+
+_log = structlog.get_logger(__name__)
 
 TICK_INTERVAL_S = 0.25
 """As often as IBKR aggregates the quotes of stocks."""
@@ -63,7 +67,16 @@ class SimulatedFeed:
             else:
                 known.append(instrument.symbol)
                 self._on_subscription(instrument.symbol, SubscriptionOutcome.ACTIVE, "", 0)
+        if self._ticking is not None:
+            self._ticking.cancel()
         self._ticking = asyncio.create_task(self._tick_for_ever(known), name="simulated-ticks")
+        self._ticking.add_done_callback(self._on_ticking_ended)
+
+    def _on_ticking_ended(self, ticking: asyncio.Task[None]) -> None:
+        """Ticks that failed must not pass for a quiet market: the session ends, and another one begins."""
+        if not ticking.cancelled():
+            _log.error("feed.simulation_failed", exc_info=ticking.exception())
+            self._ended.set()
 
     async def _tick_for_ever(self, symbols: Sequence[str]) -> None:
         while True:

@@ -105,6 +105,18 @@ def test_no_bars_is_an_answer() -> None:
     run(scenario())
 
 
+def test_a_request_that_ibkr_does_not_take_is_refused_at_once() -> None:
+    """321, which ib_async takes for a warning and would wait on until its timeout."""
+
+    async def scenario() -> None:
+        async with gateway() as port:
+            with pytest.raises(BarsRefused) as refused:
+                await port.bars(request(duration="400 D"))
+        assert (refused.value.reason, refused.value.code) == (FailureReason.INVALID_REQUEST, 321)
+
+    run(scenario(), timeout_s=5)
+
+
 def test_the_gateway_and_the_simulation_tell_the_same_bars() -> None:
     """With one seed they agree without talking to each other."""
 

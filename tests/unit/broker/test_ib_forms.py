@@ -37,10 +37,19 @@ def test_what_ibkr_leaves_unset_is_none(value: float | None) -> None:
 def test_an_order_says_everything_itself() -> None:
     """Time in force and account too: left out, the Gateway's presets would decide, and 10349 would follow."""
     order = _order(41, submit(side=Side.SELL, time_in_force=TimeInForce.GTC, outside_regular_hours=True), "DU1")
-    told = (order.orderId, order.action, order.totalQuantity, order.orderType, order.lmtPrice)
-    assert told == (41, "SELL", 100, "LMT", 50.0)
-    assert (order.tif, order.account, order.orderRef) == ("GTC", "DU1", "s-1")
-    assert [order.outsideRth, order.transmit] == [True, True]
+    expected = {
+        "orderId": 41,
+        "action": "SELL",
+        "totalQuantity": 100,
+        "orderType": "LMT",
+        "lmtPrice": 50.0,
+        "tif": "GTC",
+        "account": "DU1",
+        "orderRef": "s-1",
+        "outsideRth": True,
+        "transmit": True,
+    }
+    assert {name: getattr(order, name) for name in expected} == expected
 
 
 def test_a_market_order_has_no_price() -> None:

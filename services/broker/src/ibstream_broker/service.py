@@ -59,7 +59,8 @@ CONTROL_BLOCK_S = 0.5
 """How long a read of `system:control` waits; after a first one without entries, the broker knows where things stand."""
 
 RESOLVE_INTERVAL_S = 5.0
-"""How often orders without a clear answer are looked up at IBKR while the session is ready."""
+RESOLVE_INTERVAL_S_MAX = 60.0
+"""How soon orders without a clear answer are looked up at IBKR while the session is ready, and how rarely at last."""
 
 CANCELLED_WRITE_TIMEOUT_S = 1.0
 """How long a write that is under way may still take when its task is cancelled; after that only the journal knows."""
@@ -361,10 +362,16 @@ class BrokerService:
     # Recovery
 
     async def _resolve_unclear(self, stop: asyncio.Event) -> None:
-        """Ask IBKR about orders that got no clear answer, twice seen so that a fresh one gets its time."""
+        """Ask IBKR about orders that got no clear answer, twice seen so that a fresh one gets its time.
+
+        What stays unclear is asked for ever more rarely: each time costs IBKR three lists.
+        """
+        waits = exponential(RESOLVE_INTERVAL_S, RESOLVE_INTERVAL_S_MAX)()
         while not stop.is_set():
-            await unless(stop, self._clock.sleep(RESOLVE_INTERVAL_S))
+            await unless(stop, self._clock.sleep(next(waits)))
             unclear = {record.client_order_id for record in self._book.open() if record.is_unclear}
+            if unclear - self._unclear_before:
+                waits = exponential(RESOLVE_INTERVAL_S, RESOLVE_INTERVAL_S_MAX)()
             lasting, self._unclear_before = unclear & self._unclear_before, unclear
             if lasting and self._state is ConnectionState.READY:
                 try:

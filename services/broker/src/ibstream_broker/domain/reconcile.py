@@ -75,17 +75,18 @@ def _completed(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
 
 
 def _missing(record: OrderRecord, now: datetime) -> Step:
-    """Listed nowhere: unknown at first; gone when it stays so."""
+    """Listed nowhere: unknown at first. Gone when it stays so, if IBKR never acknowledged it.
+
+    One that IBKR did acknowledge may have filled or ended on a day of which its lists no longer tell: it stays unknown, for
+    a person and the positions to settle. Calling it cancelled would be a guess about somebody's money.
+    """
     if record.missing_since is None:
         absent = msgspec.structs.replace(record, missing_since=now)
         if record.status is OrderStatus.UNKNOWN:
             return published(absent, [])
         return moved(absent, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text="IBKR lists it nowhere")
-    if now - record.missing_since < GONE_AFTER:
+    if record.acknowledged or now - record.missing_since < GONE_AFTER:
         return record, ()
-    if record.acknowledged:
-        text = "IBKR lists it neither as open nor as completed"
-        return moved(record, OrderStatus.CANCELLED, now, reason=_why_cancelled(record), text=text)
     text = "IBKR never got it"
     return moved(record, OrderStatus.REJECTED, now, reason=Reason.NO_ANSWER, text=text)
 

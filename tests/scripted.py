@@ -17,8 +17,8 @@ from ibstream.contracts.system import ConnectionState
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.backoff import constant
 from ibstream.runtime.clock import SYSTEM_CLOCK
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent, ServiceHost, ServiceParts, Slot, Worker
+from ibstream.runtime.connection import ConnectionEvent, Trigger
+from ibstream.runtime.service import ServiceHost, ServiceParts, Slot, Worker
 from ibstream.runtime.settings import BrokerSettings, MetricsSettings, Settings
 
 RETRY_S = 0.1

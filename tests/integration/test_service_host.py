@@ -12,8 +12,7 @@ from support import eventually, run
 from ibstream.bus import Bus
 from ibstream.contracts.registry import client_id_lease
 from ibstream.contracts.system import ConnectionState
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 
 FEED_CLIENT_ID = 3
 """The base of 1, and the feed adds 2."""

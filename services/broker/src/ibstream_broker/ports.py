@@ -10,8 +10,8 @@ import msgspec
 
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import Reason, SubmitOrder
+from ibstream.runtime.connection import Connection
 from ibstream.runtime.errors import IbstreamError
-from ibstream.runtime.service import Connection
 from ibstream_broker.domain.inputs import OrderInput, PortfolioInput, PositionReported, Snapshot
 
 OnInput = Callable[[OrderInput | PortfolioInput], None]

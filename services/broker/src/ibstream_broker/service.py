@@ -32,7 +32,8 @@ from ibstream.contracts.system import ConnectionState, Halt, Resume
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.service import ConnectionEvent, Slot, Worker
+from ibstream.runtime.connection import ConnectionEvent
+from ibstream.runtime.service import Slot, Worker
 from ibstream.runtime.supervise import unless
 from ibstream_broker.adapters.journal import OrderJournal
 from ibstream_broker.domain.book import OrderBook

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from ibstream.contracts.data import Bar, BarsRequest, FailureReason
+from ibstream.runtime.connection import Connection
 from ibstream.runtime.errors import IbstreamError
-from ibstream.runtime.service import Connection
 
 
 class BarsRefused(IbstreamError):  # noqa: N818 - named like the event

@@ -11,8 +11,8 @@ from ibstream.contracts.registry import DATA_JOBS, DATA_REQUESTS
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
+from ibstream.runtime.connection import ConnectionEvent
 from ibstream.runtime.errors import RecoverableError
-from ibstream.runtime.service import ConnectionEvent
 from ibstream_data.domain.jobs import chunks
 from ibstream_data.ports import BarsPort, BarsRefused
 

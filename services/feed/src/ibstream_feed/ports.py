@@ -8,7 +8,7 @@ from typing import Protocol
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quote
-from ibstream.runtime.service import Connection
+from ibstream.runtime.connection import Connection
 
 OnQuote = Callable[[Quote], None]
 """Called synchronously with the whole new row of a symbol. It must be quick: the socket waits."""

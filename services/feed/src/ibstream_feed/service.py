@@ -22,8 +22,8 @@ from ibstream.contracts.registry import FEED_EVENTS, QUOTES, last_quotes_key
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent, Worker
+from ibstream.runtime.connection import ConnectionEvent, Trigger
+from ibstream.runtime.service import Worker
 from ibstream.runtime.supervise import unless
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.sequence import Sequence as BatchSequence

@@ -22,9 +22,8 @@ from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.ibkr.pacing import Window
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.runtime.errors import ConfigurationError
-from ibstream.runtime.service import ConnectionEvent
 from ibstream.runtime.settings import Settings, refuse_wrong_account
 
 if TYPE_CHECKING:

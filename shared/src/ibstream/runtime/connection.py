@@ -1,10 +1,13 @@
-"""The states of a service's connection to IBKR, and the one function that moves between them."""
+"""A service's connection to IBKR: its states, the one function that moves between them, and what a service asks of it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from ibstream.contracts.system import ConnectionState
+from ibstream.runtime.errors import RecoverableError
 
 
 class Trigger(StrEnum):
@@ -59,3 +62,45 @@ def advance(state: ConnectionState, trigger: Trigger) -> ConnectionState:
         return TRANSITIONS[state, trigger]
     except KeyError:
         raise ImpossibleTransitionError(f"{trigger} cannot happen in state {state}") from None
+
+
+@dataclass(frozen=True)
+class ConnectionEvent:
+    """Something that happened to a session: what, why, and IBKR's code where there is one."""
+
+    trigger: Trigger
+    reason: str = ""
+    code: int = 0
+
+
+class SessionLost(RecoverableError):  # noqa: N818 - a state of the world
+    """The session with the Gateway ended."""
+
+
+class Connection(Protocol):
+    """A service's way to IBKR, or to a simulation of it.
+
+    One session at a time: `connect`, then `next_event` again and again until it says `LOST`, then `close`; and anew.
+    """
+
+    @property
+    def gateway(self) -> str:
+        """`host:port`, or empty where there is no Gateway."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """The account of the session; empty before the first."""
+        ...
+
+    async def connect(self, client_id: int) -> None:
+        """Make the session; raise a `RecoverableError` when it cannot be made now."""
+        ...
+
+    async def next_event(self) -> ConnectionEvent:
+        """What happens next to the session: `LINK_LOST`, `LINK_RESTORED` or `LOST`."""
+        ...
+
+    async def close(self) -> None:
+        """End the session. Safe at any time, also twice."""
+        ...

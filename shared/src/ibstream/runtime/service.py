@@ -14,28 +14,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
-from ibstream.bus import Bus, BusRefused, BusUnavailable, Lease, Publisher
-from ibstream.contracts.base import Message, encode
-from ibstream.contracts.registry import EDGES, HEARTBEAT_TTL_S, SERVICES, Stream, client_id_lease, heartbeat_key
-from ibstream.contracts.system import ConnectionState, Disconnected, Heartbeat, Reconnected
+from ibstream.bus import Bus, BusUnavailable, Lease
+from ibstream.contracts.registry import SERVICES, client_id_lease
+from ibstream.contracts.system import ConnectionState, Heartbeat
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import Delays, exponential
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger, advance
-from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.connection import Connection, ConnectionEvent, SessionLost, Trigger, advance
 from ibstream.runtime.health import Health, HealthServer
+from ibstream.runtime.presence import Presence
 from ibstream.runtime.settings import Settings
-from ibstream.runtime.supervise import cancelled, supervise, unless
+from ibstream.runtime.supervise import cancelled, supervise
 
-HEARTBEAT_INTERVAL_S = 1.0
 SLOT_RETRY_S = 0.5
 SLOT_STEP = 10
 """A replica in slot n uses client id base + role + 10 n."""
@@ -43,55 +40,10 @@ SLOT_STEP = 10
 DRAIN_S = 6.0
 """How long workers may take to finish what they hold when the process is told to stop."""
 
-EDGES_KEPT_MAX = 100
-"""Edges that wait for Redis to return; of more, the oldest are dropped."""
-
 _log = structlog.get_logger(__name__)
 
 Worker = Callable[[asyncio.Event], Coroutine[Any, Any, None]]
 """Runs until the event is set, then finishes what it holds and returns."""
-
-
-@dataclass(frozen=True)
-class ConnectionEvent:
-    """Something that happened to a session: what, why, and IBKR's code where there is one."""
-
-    trigger: Trigger
-    reason: str = ""
-    code: int = 0
-
-
-class SessionLost(RecoverableError):  # noqa: N818 - a state of the world
-    """The session with the Gateway ended."""
-
-
-class Connection(Protocol):
-    """A service's way to IBKR, or to a simulation of it.
-
-    One session at a time: `connect`, then `next_event` again and again until it says `LOST`, then `close`; and anew.
-    """
-
-    @property
-    def gateway(self) -> str:
-        """`host:port`, or empty where there is no Gateway."""
-        ...
-
-    @property
-    def account(self) -> str:
-        """The account of the session; empty before the first."""
-        ...
-
-    async def connect(self, client_id: int) -> None:
-        """Make the session; raise a `RecoverableError` when it cannot be made now."""
-        ...
-
-    async def next_event(self) -> ConnectionEvent:
-        """What happens next to the session: `LINK_LOST`, `LINK_RESTORED` or `LOST`."""
-        ...
-
-    async def close(self) -> None:
-        """End the session. Safe at any time, also twice."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -131,7 +83,6 @@ class ServiceHost:
     def __init__(self, settings: Settings, bus: Bus, parts: ServiceParts, *, clock: Clock) -> None:
         self._settings = settings
         self._bus = bus
-        self._publisher = Publisher(bus)
         self._parts = parts
         self._clock = clock
         self._role = SERVICES.index(parts.name)
@@ -140,12 +91,7 @@ class ServiceHost:
         self._slot: int | None = None
         self._state = ConnectionState.IDLE
         self._reason = "waiting for Redis"
-        self._last_edge: type[Message] | None = None
-        self._was_ready = False
-        self._edges: deque[tuple[Stream, Message]] = deque(maxlen=EDGES_KEPT_MAX)
-        self._last_key = ""
-        self._changed = asyncio.Event()
-        self._ending = asyncio.Event()
+        self._presence = Presence(bus, parts.name, self._beat, clock=clock)
 
     @property
     def state(self) -> ConnectionState:
@@ -168,10 +114,11 @@ class ServiceHost:
         try:
             async with asyncio.TaskGroup() as group:
                 beat = group.create_task(self._health.beat_for_ever())
-                heartbeat = group.create_task(self._heartbeat())
+                ending = asyncio.Event()
+                presence = group.create_task(self._presence.show(ending))
                 await self._hold_slots(stop)
-                self._ending.set()
-                await heartbeat
+                ending.set()
+                await presence
                 beat.cancel()
         finally:
             server.close()
@@ -198,7 +145,7 @@ class ServiceHost:
         self._slot = None
         self._reason = reason
         self._health.set_not_ready(reason)
-        self._changed.set()
+        self._presence.refresh()
 
     async def _take_slot(self) -> Lease:
         """Wait for a free slot and take it."""
@@ -326,62 +273,17 @@ class ServiceHost:
             if trigger in (Trigger.LOST, Trigger.LINK_LOST, Trigger.STOP):
                 self._on_not_connected(reason, quiet=trigger is Trigger.STOP or before is self._state)
         self._parts.on_state(self._state, reason)
-        self._changed.set()
+        self._presence.refresh()
 
     def _on_ready(self) -> None:
         self._health.set_ready()
         _log.info("ibkr_gateway.connected", gateway=self._parts.connection.gateway, client_id=self.client_id)
-        if self._last_edge is not Reconnected:
-            edge = Reconnected(
-                service=self._parts.name, instance=self.instance, first=not self._was_ready, at=self._clock.now()
-            )
-            self._tell(EDGES[self._parts.name][1], edge)
-        self._was_ready = True
+        self._presence.connected(self.instance)
 
     def _on_not_connected(self, reason: str, *, quiet: bool) -> None:
         if not quiet:
             _log.error("ibkr_gateway.not_connected", gateway=self._parts.connection.gateway, reason=reason)
-        if self._last_edge is not Disconnected:
-            edge = Disconnected(service=self._parts.name, instance=self.instance, reason=reason, at=self._clock.now())
-            self._tell(EDGES[self._parts.name][0], edge)
-
-    def _tell(self, stream: Stream, edge: Message) -> None:
-        self._last_edge = type(edge)
-        self._edges.append((stream, edge))
-
-    async def _heartbeat(self) -> None:
-        """A heartbeat every second and at each change, edges first; patient while Redis is away. At the end, no trace."""
-        is_away = False
-        while not self._ending.is_set():
-            self._changed.clear()
-            try:
-                await self._write_edges()
-                await self._write_heartbeat()
-            except (BusUnavailable, BusRefused) as error:
-                if not is_away:
-                    _log.warning("service.redis_away", error=str(error))
-                is_away = True
-            else:
-                if is_away:
-                    _log.info("service.redis_back")
-                is_away = False
-            await unless(self._ending, unless(self._changed, self._clock.sleep(HEARTBEAT_INTERVAL_S)))
-        with contextlib.suppress(BusUnavailable):
-            await self._write_edges()
-            await self._bus.delete(heartbeat_key(self._parts.name, self.instance))
-
-    async def _write_edges(self) -> None:
-        while self._edges:
-            stream, edge = self._edges[0]
-            await self._publisher.publish(stream, edge)
-            self._edges.popleft()
-
-    async def _write_heartbeat(self) -> None:
-        key = heartbeat_key(self._parts.name, self.instance)
-        if self._last_key not in ("", key):  # a standby has become active, or the other way round
-            await self._bus.delete(self._last_key)
-        self._last_key = key
-        await self._bus.put(key, encode(self._beat()), ttl_s=HEARTBEAT_TTL_S)
+        self._presence.disconnected(self.instance, reason)
 
     def _beat(self) -> Heartbeat:
         broker, connection = self._settings.broker, self._parts.connection

@@ -29,7 +29,7 @@ from ibstream.ibkr.contracts import (
 )
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent
 from ibstream.runtime.settings import Settings
 from ibstream_broker.domain.inputs import (
     AccountValueReported,

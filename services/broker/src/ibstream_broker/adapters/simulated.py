@@ -14,8 +14,7 @@ from ibstream.contracts.orders import Reason, SubmitOrder
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.ibkr.codes import Verdict, order_verdict
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.simulation import orders as sim
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.matching import MatchingEngine

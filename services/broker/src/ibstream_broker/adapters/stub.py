@@ -9,8 +9,7 @@ from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import SubmitOrder
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
     CommissionReported,

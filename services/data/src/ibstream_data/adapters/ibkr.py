@@ -11,7 +11,7 @@ from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.ibkr.contracts import AmbiguousInstrument, ContractBook, UnknownInstrument
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent
 from ibstream.runtime.settings import Settings
 from ibstream_data.ports import BarsRefused
 

@@ -8,7 +8,7 @@ from typing import cast
 
 from ibstream.contracts.data import Bar, BarSize, BarsRequest, FailureReason
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent
 from ibstream.simulation.bars import Bar as MarketBar
 from ibstream.simulation.bars import seconds_of
 from ibstream.simulation.instruments import InstrumentMaster

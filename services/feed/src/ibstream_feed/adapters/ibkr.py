@@ -15,7 +15,7 @@ from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.ibkr.contracts import ContractBook, InstrumentError
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent
 from ibstream.runtime.settings import Settings
 from ibstream_feed.ports import OnQuote, OnSubscription
 

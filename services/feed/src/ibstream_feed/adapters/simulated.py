@@ -11,8 +11,7 @@ from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quality, Quote
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.connection import Trigger
-from ibstream.runtime.service import ConnectionEvent
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.market import Market
 from ibstream_feed.ports import OnQuote, OnSubscription

@@ -269,13 +269,13 @@ def test_a_halt_stops_orders_and_changes_but_no_cancel(redis_url: str) -> None:
             await orders.send(resting("a"))
             await orders.reaches("a", S.SUBMITTED)
             await publisher.publish(SYSTEM_CONTROL, Halt(who="ops", why="drill", at=SYSTEM_CLOCK.now()))
-            await eventually(lambda: rig.service._halt is not None, what="the halt")
+            await eventually(lambda: rig.service.standing.halt is not None, what="the halt")
             await orders.send(submit("b"), modify("a", "20"), cancel("a"))
             assert (await orders.outcome("b")).reason is Reason.HALTED
             assert (await orders.refused("a")).reason is Reason.HALTED
             assert (await orders.outcome("a")).status is S.CANCELLED
             await publisher.publish(SYSTEM_CONTROL, Resume(who="ops", at=SYSTEM_CLOCK.now()))
-            await eventually(lambda: rig.service._halt is None, what="the end of the halt")
+            await eventually(lambda: rig.service.standing.halt is None, what="the end of the halt")
             await orders.send(submit("c"))
             assert (await orders.outcome("c")).status is S.FILLED
 

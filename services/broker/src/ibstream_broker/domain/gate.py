@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -46,6 +47,25 @@ def gate(state: ConnectionState, why: str, halt: Halt | None = None) -> Refusal 
         return None
     reason, text = _CLOSED.get(state, (Reason.GATEWAY_DISCONNECTED, "no session with the Gateway"))
     return Refusal(reason, f"{text}: {why}" if why else text)
+
+
+@dataclass
+class Standing:
+    """Where the broker stands: what opens and closes the gate. Changed the moment something happens."""
+
+    state: ConnectionState = ConnectionState.IDLE
+    why: str = ""
+    """Why the state is what it is."""
+    halt: Halt | None = None
+    """The halt in force."""
+
+    def refuses_orders(self) -> Refusal | None:
+        """Why no new order and no change of one may go out; None when they may."""
+        return gate(self.state, self.why, self.halt)
+
+    def refuses_changes(self) -> Refusal | None:
+        """Why not even a cancel can go out; None when it can."""
+        return gate(self.state, self.why)
 
 
 def validate(request: SubmitOrder, *, now: datetime, valid_for: timedelta) -> Refusal | None:

@@ -1,0 +1,101 @@
+"""The orders as the broker believes them: the book at hand, the journal behind it, and the one way to change either."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from ibstream.bus import Bus, BusUnavailable
+from ibstream.contracts.base import type_of
+from ibstream.contracts.orders import OrderEvent
+from ibstream.runtime.backoff import exponential
+from ibstream.runtime.clock import Clock
+from ibstream_broker.adapters.journal import OrderJournal
+from ibstream_broker.domain.book import OrderBook
+from ibstream_broker.domain.lifecycle import Step
+from ibstream_broker.domain.records import OrderRecord
+
+T = TypeVar("T")
+
+CANCELLED_WRITE_TIMEOUT_S = 1.0
+"""How long a write that is under way may still take when its task is cancelled; after that only the journal knows."""
+
+_RETRY = exponential(0.1, 2.0)
+
+_log = structlog.get_logger(__name__)
+
+
+class OrderLedger:
+    """A record is believed once it is journalled, together with the events that tell of it, and not before.
+
+    `changing` is held from reading a record to writing what follows from it, so that two changes never start from one state.
+    """
+
+    def __init__(self, bus: Bus, *, clock: Clock) -> None:
+        self._bus = bus
+        self._clock = clock
+        self.book = OrderBook()
+        self.journal = OrderJournal(bus, 0)
+        self.changing = asyncio.Lock()
+
+    def reopen(self, fencing_token: int) -> None:
+        """Forget everything: a broker that has just become the active one believes the journal and nothing else."""
+        self.book = OrderBook()
+        self.journal = OrderJournal(self._bus, fencing_token)
+
+    async def load(self) -> None:
+        """Take the journal over, and every order without an outcome from it."""
+        self.book.put_all(await self.persist(self.journal.load_open))
+        _log.info("broker.journal_loaded", open_orders=sum(1 for _ in self.book.open()))
+
+    async def find(self, client_order_id: str) -> OrderRecord | None:
+        """An order, at hand or journalled; None where there is none."""
+        return self.book.get(client_order_id) or await self.journal.load(client_order_id)
+
+    def now(self, record: OrderRecord) -> OrderRecord:
+        """The newest state of a record that was read a while ago."""
+        return self.book.get(record.client_order_id) or record
+
+    async def write(self, change: Step) -> bool:
+        """Journal a step and publish its events, then believe it. Returns whether there was anything to write."""
+        record, events = change
+        known = self.book.get(record.client_order_id)
+        if known is not None and known.revision == record.revision:
+            return False
+        writing = asyncio.ensure_future(self._write_down(record, events))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            # Begun is finished: with the journal ahead of the book, the next step would contradict what is written.
+            await asyncio.wait({writing}, timeout=CANCELLED_WRITE_TIMEOUT_S)
+            writing.cancel()
+            raise
+        return True
+
+    async def _write_down(self, record: OrderRecord, events: tuple[OrderEvent, ...]) -> None:
+        await self.persist(lambda: self.journal.commit(record, events))
+        self.book.put(record)
+        _log_steps(events)
+
+    async def persist(self, write: Callable[[], Awaitable[T]]) -> T:
+        """Write until Redis says it is written; while Redis is away nothing else may overtake."""
+        waits = _RETRY()
+        while True:
+            try:
+                return await write()
+            except BusUnavailable as error:
+                _log.warning("broker.write_retried", error=str(error))
+            await self._clock.sleep(next(waits))
+
+
+def _log_steps(events: tuple[OrderEvent, ...]) -> None:
+    for event in events:
+        _log.info("broker.order_event", type=type_of(event), **_short(event))
+
+
+def _short(event: OrderEvent) -> dict[str, object]:
+    told = ("client_order_id", "status", "reason", "quantity", "price", "exec_id", "commission")
+    return {name: str(getattr(event, name)) for name in told if getattr(event, name, None)}

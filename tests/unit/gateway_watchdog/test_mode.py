@@ -127,12 +127,19 @@ def test_a_halt_outranks_all_and_hides_nothing() -> None:
     assert [r.source for r in reasons] == ["operator", "gateway", *SERVICES]
 
 
-def test_a_loss_in_a_reset_window_is_maintenance() -> None:
-    """The Gateway gone and every connection with it, at night: wait until the window ends."""
-    lost = [report(service, ConnectionState.BACKING_OFF) for service in SERVICES]
-    mode, reasons = decide(Inputs(services=lost, gateway=REFUSED, reset_window=WINDOW))
+def test_a_lost_link_in_a_reset_window_is_maintenance() -> None:
+    """The Gateway answers, IBKR does not, at night: wait until the window ends."""
+    lost = [report(service, ConnectionState.DEGRADED) for service in SERVICES]
+    mode, reasons = decide(Inputs(services=lost, gateway=UP, reset_window=WINDOW))
     assert mode is Mode.MAINTENANCE
     assert reasons[-1].text == "gateway: IBKR's nightly reset, until 02:00 EST"
+
+
+def test_a_missing_gateway_in_a_reset_window_is_no_maintenance() -> None:
+    """A reset ends no Gateway: one that stopped at midnight must not be waited for until the morning."""
+    lost = [report(service, ConnectionState.BACKING_OFF) for service in SERVICES]
+    mode, _ = decide(Inputs(services=lost, gateway=REFUSED, reset_window=WINDOW))
+    assert mode is Mode.DEGRADED
 
 
 def test_a_missing_process_in_a_reset_window_is_no_maintenance() -> None:
@@ -155,7 +162,11 @@ def test_the_table_over_everything_one_instance_each() -> None:
         mode, reasons = decide(inputs)
         all_well = set(states) == {READY} and gateway is not REFUSED
         nobody = set(states) <= {None, ConnectionState.STOPPED}
-        ours = bool({None, ConnectionState.STOPPED, ConnectionState.IDLE} & set(states))
+        link_only = gateway is not REFUSED and set(states) <= {
+            READY,
+            ConnectionState.DEGRADED,
+            ConnectionState.SYNCHRONISING,
+        }
         if halt:
             expected = Mode.HALTED
         elif bus_problem or nobody:
@@ -163,7 +174,7 @@ def test_the_table_over_everything_one_instance_each() -> None:
         elif all_well:
             expected = Mode.NORMAL
         else:
-            expected = Mode.MAINTENANCE if window and not ours else Mode.DEGRADED
+            expected = Mode.MAINTENANCE if window and link_only else Mode.DEGRADED
         assert mode is expected, inputs
         assert (reasons == []) == (mode is Mode.NORMAL), inputs
 

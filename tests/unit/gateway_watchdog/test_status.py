@@ -142,14 +142,14 @@ def test_one_failing_part_is_enough_to_call_the_bus_away() -> None:
 
 
 def test_a_reset_window_turns_a_loss_into_maintenance_while_it_is_open() -> None:
-    """23:30 in New York passes by, with the Gateway away: degraded, maintenance, and degraded again after 02:00."""
+    """23:30 in New York passes by, with the link away: degraded, maintenance, and degraded again after 02:00."""
     world = World(has_resets=True, start=datetime(2026, 11, 24, 4, 29, tzinfo=UTC))
     world.begin()
-    world.probe(up=False)
-    world.clock.advance(120)
-    world.status.refresh()
-    world.clock.advance(2.5 * 3600)
-    world.status.refresh()
+    lost = dict.fromkeys(SERVICES, ConnectionState.DEGRADED)
+    for seconds in (1, 120, 2.5 * 3600):
+        world.clock.advance(seconds)
+        world.beats(**lost)
+        world.status.refresh()
     assert [c.mode for c in world.changes] == [Mode.NORMAL, Mode.DEGRADED, Mode.MAINTENANCE, Mode.DEGRADED]
 
 

@@ -35,8 +35,9 @@ _CODES = {
 }
 """Code and words of each state that is not ready, the nearest to ready first: of several replicas the best one speaks."""
 
-_EXPLAINED_BY_RESET = {"handshake_failed", "link_lost", "synchronising", "disconnected"}
-"""A reset takes the Gateway and its link away, but never a process of ours or Redis."""
+_EXPLAINED_BY_RESET = {"link_lost", "synchronising"}
+"""A reset takes IBKR's side of the link away. It ends no Gateway and no process of ours: one that is gone is gone, also at night,
+and must not be waited for until the morning."""
 
 
 @dataclass(frozen=True, kw_only=True)

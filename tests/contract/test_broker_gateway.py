@@ -215,7 +215,7 @@ def test_every_operation_makes_a_session_first_with_three_tries_after_2_4_and_8_
         calls = {
             "terms": lambda: broker.terms(Instrument(symbol="AAPL")),
             "place": lambda: broker.place(1, request, "DU1", session=0),
-            "modify": lambda: broker.modify(1, request, "DU1"),
+            "modify": lambda: broker.modify(1, request, "DU1", session=broker.session),
             "cancel": lambda: broker.cancel(1),
             "snapshot": broker.snapshot,
             "positions": broker.positions,

@@ -151,11 +151,13 @@ def test_a_working_order_is_changed_in_place(broker: Broker) -> None:
             order_id = await desk.place(resting("r-2"))
             await desk.status(order_id, "Submitted")
             changed = resting("r-2", quantity=Decimal(20), limit_price=Decimal("1.25"))
-            await desk.port.modify(order_id, changed, desk.port.account)
+            await desk.port.modify(order_id, changed, desk.port.account, session=desk.port.session)
             [listed] = (await desk.port.snapshot()).open_orders  # one order, however often it is shown meanwhile
             await desk.hears(OrderSeen, lambda one: one.quantity == 20)
             too_much = resting("r-2", quantity=Decimal(1_000_000), limit_price=Decimal("900.00"))
-            await desk.port.modify(order_id, too_much, desk.port.account)
+            with pytest.raises(ConnectionError):
+                await desk.port.modify(order_id, changed, desk.port.account, session=desk.port.session - 1)
+            await desk.port.modify(order_id, too_much, desk.port.account, session=desk.port.session)
             refused = await desk.code(order_id)
             assert not refused.cancelled
             [listed] = (await desk.port.snapshot()).open_orders

@@ -316,3 +316,22 @@ async def _all_connections_at_once(bus: Bus) -> None:
     connections = [await pool.get_connection() for _ in range(COMMAND_CONNECTIONS)]
     for connection in connections:
         await pool.release(connection)
+
+
+def test_a_full_memory_passes(private_server: Callable[[], KillableServer]) -> None:
+    """Out of memory is unavailable, in every form in which redis-py tells it: what was to be written is tried again."""
+
+    async def scenario() -> None:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            await bus.call(bus.redis.config_set("maxmemory", "1"))
+            pipeline = bus.redis.pipeline(transaction=True)
+            pipeline.set("key", "value")
+            for write in (
+                bus.put("key", b"value"),
+                bus.run_script("return redis.call('SET', KEYS[1], 'value')", ["key"], []),
+                bus.call(pipeline.execute()),
+            ):
+                with pytest.raises(BusUnavailable):
+                    await write
+
+    run(scenario())

@@ -10,7 +10,7 @@ from scripted import ScriptedConnection, edges, heartbeat, held, hosted, in_stat
 from support import eventually, run
 
 from ibstream.bus import Bus
-from ibstream.contracts.registry import client_id_lease
+from ibstream.contracts.registry import client_id_lease, heartbeat_key
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.connection import ConnectionEvent, Trigger
 
@@ -107,6 +107,23 @@ def test_a_standby_takes_over_within_five_seconds(redis_url: str) -> None:
                 await eventually(lambda: not first.open, what="the first one letting go")
                 await eventually(lambda: first.open != second.open, within_s=5, what="one of them taking over")
                 assert first.sessions + second.sessions == [FEED_CLIENT_ID] * 2
+
+    run(scenario())
+
+
+def test_a_successors_heartbeat_is_left_alone(redis_url: str) -> None:
+    """Whoever lost the slot takes its own traces away, and nobody else's."""
+
+    async def scenario() -> None:
+        key = heartbeat_key("feed", "0")
+        async with Bus(redis_url, client_name="test") as bus:
+            async with hosted(bus, ScriptedConnection()) as host:
+                await eventually(lambda: heartbeat(bus, "feed"), what="a heartbeat")
+                await bus.put(client_id_lease("simulated", 0, FEED_CLIENT_ID), b"somebody else|9", ttl_s=30)
+                await eventually(lambda: host.instance != "0", what="the loss of the slot")
+                await bus.put(key, b'{"pid":1,"service":"feed"}')
+                await eventually(lambda: heartbeat(bus, "feed", host.instance), what="a heartbeat as a standby")
+            assert await bus.get(key) == b'{"pid":1,"service":"feed"}'
 
     run(scenario())
 

@@ -74,6 +74,18 @@ def test_stale_marks_every_row_once_and_keeps_its_prices() -> None:
     assert book.mark_stale(10) == set()
 
 
+def test_one_symbol_can_be_stale_among_live_ones() -> None:
+    """Its subscription was refused; the others go on."""
+    book = QuoteBook(SHARDS)
+    for symbol in ("AAPL", "MSFT"):
+        book.update(quote(symbol, 10))
+    unsent(book)
+    assert book.mark_one_stale("AAPL", 9) == shard_of("AAPL", SHARDS)
+    assert {symbol: row.quality for symbol, row in unsent(book).items()} == {"AAPL": Quality.STALE}
+    assert book.mark_one_stale("AAPL", 10) is None
+    assert book.mark_one_stale("NOPE", 10) is None
+
+
 def test_last_values_are_kept_apart_from_what_is_unsent() -> None:
     """Sending a row does not lose it for the hash, and a failed save comes back."""
     book = QuoteBook(SHARDS)

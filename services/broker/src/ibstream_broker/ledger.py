@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 import structlog
@@ -20,9 +21,6 @@ from ibstream_broker.domain.records import OrderRecord
 
 T = TypeVar("T")
 
-CANCELLED_WRITE_TIMEOUT_S = 1.0
-"""How long a write that is under way may still take when its task is cancelled; after that only the journal knows."""
-
 _RETRY = exponential(0.1, 2.0)
 
 _log = structlog.get_logger(__name__)
@@ -31,7 +29,8 @@ _log = structlog.get_logger(__name__)
 class OrderLedger:
     """A record is believed once it is journalled, together with the events that tell of it, and not before.
 
-    `changing` is held from reading a record to writing what follows from it, so that two changes never start from one state.
+    `changing()` is held from reading a record to writing what follows from it, so that two changes never start from one
+    state. A write that has begun is finished, even where its task is cancelled: only the journal would know what it wrote.
     """
 
     def __init__(self, bus: Bus, *, clock: Clock) -> None:
@@ -39,10 +38,22 @@ class OrderLedger:
         self._clock = clock
         self.book = OrderBook()
         self.journal = OrderJournal(bus, 0)
-        self.changing = asyncio.Lock()
+        self._lock = asyncio.Lock()
+        self._begun: set[asyncio.Task[None]] = set()
+
+    @contextlib.asynccontextmanager
+    async def changing(self) -> AsyncIterator[None]:
+        """The right to change records, with every write that was begun before finished first."""
+        async with self._lock:
+            while self._begun:
+                await asyncio.shield(next(iter(self._begun)))
+            yield
 
     def reopen(self, fencing_token: int) -> None:
         """Forget everything: a broker that has just become the active one believes the journal and nothing else."""
+        for writing in self._begun:
+            writing.cancel()
+        self._begun = set()
         self.book = OrderBook()
         self.journal = OrderJournal(self._bus, fencing_token)
 
@@ -65,15 +76,16 @@ class OrderLedger:
         known = self.book.get(record.client_order_id)
         if known is not None and known.revision == record.revision:
             return False
-        writing = asyncio.ensure_future(self._write_down(record, events))
-        try:
-            await asyncio.shield(writing)
-        except asyncio.CancelledError:
-            # Begun is finished: with the journal ahead of the book, the next step would contradict what is written.
-            await asyncio.wait({writing}, timeout=CANCELLED_WRITE_TIMEOUT_S)
-            writing.cancel()
-            raise
+        writing = asyncio.create_task(self._write_down(record, events), name="journal")
+        self._begun.add(writing)
+        writing.add_done_callback(self._on_written)
+        await asyncio.shield(writing)
         return True
+
+    def _on_written(self, writing: asyncio.Task[None]) -> None:
+        self._begun.discard(writing)
+        if not writing.cancelled():
+            writing.exception()  # heard; whoever waits for it gets it too
 
     async def _write_down(self, record: OrderRecord, events: tuple[OrderEvent, ...]) -> None:
         await self.persist(lambda: self.journal.commit(record, events))

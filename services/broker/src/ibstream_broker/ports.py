@@ -75,8 +75,11 @@ class BrokerPort(Connection, Protocol):
         """
         ...
 
-    async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:
-        """Send a working order again with another quantity or price. Raises `ConnectionError` when it was not sent."""
+    async def modify(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
+        """Send a working order again with another quantity or price, in the session in which it was seen working.
+
+        In another one the id might be nobody's, and the modify a new order. Raises `ConnectionError` when it was not sent.
+        """
         ...
 
     async def cancel(self, order_id: int) -> None:

@@ -127,7 +127,7 @@ class RequestDesk:
     async def _reject(self, record: OrderRecord, refusal: Refusal) -> None:
         metrics.ORDER_REQUESTS.labels("submit", refusal.reason).inc()
         _log.warning("broker.order_rejected", order=record.client_order_id, reason=refusal.reason, text=refusal.text)
-        async with self._ledger.changing:
+        async with self._ledger.changing():
             current = self._ledger.now(record)
             if not current.is_final:
                 why = {"reason": refusal.reason, "text": refusal.text}
@@ -137,14 +137,14 @@ class RequestDesk:
         record = await self._find_working(client_order_id, request)
         if record is None:
             return
-        async with self._ledger.changing:
+        async with self._ledger.changing():
             record = self._ledger.now(record)
             await self._ledger.write(_cancel_asked(record, self._clock))
         try:
             await self._port.room()
             await self._port.cancel(record.order_id)
         except ConnectionError as error:
-            async with self._ledger.changing:
+            async with self._ledger.changing():
                 await self._ledger.write(_cancel_unsent(self._ledger.now(record), record, self._clock))
             await self._refuse(request, client_order_id, Reason.GATEWAY_DISCONNECTED, f"not sent: {error}", record)
         else:
@@ -154,10 +154,10 @@ class RequestDesk:
         record = await self._find_working(request.client_order_id, request)
         if record is None:
             return
-        wanted = _modified(record.request, request)
+        wanted, session = _modified(record.request, request), self._port.session
         refusal = await self._why_not(wanted)
         if refusal is None:
-            async with self._ledger.changing:
+            async with self._ledger.changing():
                 record = self._ledger.now(record)
                 refusal = check_modify(record, wanted)
                 if refusal is None and wanted.quantity != record.request.quantity:
@@ -169,7 +169,7 @@ class RequestDesk:
             await self._refuse(request, record.client_order_id, refusal.reason, refusal.text, record)
             return
         try:
-            await self._port.modify(record.order_id, wanted, record.account)
+            await self._port.modify(record.order_id, wanted, record.account, session=session)
         except ConnectionError as error:
             text = f"not sent: {error}"
             await self._refuse(request, record.client_order_id, Reason.GATEWAY_DISCONNECTED, text, record)

@@ -52,6 +52,9 @@ RESOLVE_INTERVAL_S = 5.0
 RESOLVE_INTERVAL_S_MAX = 60.0
 """How soon orders without a clear answer are looked up at IBKR while the session is ready, and how rarely at last."""
 
+RECONCILE_ROUNDS_MAX = 3
+"""How often in a row the lists are asked for because orders changed while they came."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -71,6 +74,7 @@ class BrokerService:
         self._loaded = asyncio.Event()
         self._halt_known = asyncio.Event()
         self._unclear_before: set[str] = set()
+        self._missed: set[str] = set()
         port.listen(self._inbox.put)
 
     def workers(self, slot: Slot) -> tuple[Worker, ...]:
@@ -131,7 +135,7 @@ class BrokerService:
                 await self._apply(happened)
 
     async def _apply(self, happened: OrderInput) -> None:
-        async with self._ledger.changing:
+        async with self._ledger.changing():
             record = self._ledger.book.about(happened) or await self._finished(happened)
             if record is None:
                 self._inbox.keep_early_commission(happened)
@@ -154,7 +158,7 @@ class BrokerService:
 
     async def _change_all(self, change: Callable[[OrderRecord], Step]) -> None:
         for record in list(self._ledger.book.open()):
-            async with self._ledger.changing:
+            async with self._ledger.changing():
                 await self._ledger.write(change(self._ledger.now(record)))
 
     async def _follow_control(self, stop: asyncio.Event) -> None:
@@ -187,7 +191,7 @@ class BrokerService:
             unclear = {record.client_order_id for record in self._ledger.book.open() if record.is_unclear}
             if unclear - self._unclear_before:
                 waits = exponential(RESOLVE_INTERVAL_S, RESOLVE_INTERVAL_S_MAX)()
-            lasting, self._unclear_before = unclear & self._unclear_before, unclear
+            lasting, self._unclear_before = (unclear & self._unclear_before) | self._missed, unclear
             if lasting and self.standing.state is ConnectionState.READY:
                 try:
                     await self._reconcile()
@@ -195,14 +199,27 @@ class BrokerService:
                     _log.warning("broker.not_reconciled", orders=len(lasting), error=str(error))
 
     async def _reconcile(self) -> None:
-        """Set every open record against a snapshot; a record that changed while it was taken waits for the next."""
+        """Set every open record against what IBKR lists. A record that changed while the lists came needs them once more."""
+        for _ in range(RECONCILE_ROUNDS_MAX):
+            self._missed = await self._reconcile_once()
+            if not self._missed:
+                return
+        _log.warning("broker.orders_in_motion", orders=len(self._missed))  # they are looked up again before long
+
+    async def _reconcile_once(self) -> set[str]:
+        """One snapshot against every open record; returns those that it was too old for."""
         before = {record.client_order_id: record.revision for record in self._ledger.book.open()}
         snapshot: Snapshot = await self._port.snapshot()
         account = self._port.account
-        resolved = 0
+        resolved, missed = 0, set[str]()
         for client_order_id, revision in before.items():
-            async with self._ledger.changing:
+            async with self._ledger.changing():
                 record = self._ledger.book.get(client_order_id)
-                if record is not None and record.revision == revision and record.account == account:
-                    resolved += await self._ledger.write(reconcile(record, snapshot, self._clock.now()))
-        _log.info("broker.reconciled", orders=len(before), changed=resolved)
+                if record is None or record.is_final or record.account != account:
+                    continue
+                if record.revision != revision:
+                    missed.add(client_order_id)
+                    continue
+                resolved += await self._ledger.write(reconcile(record, snapshot, self._clock.now()))
+        _log.info("broker.reconciled", orders=len(before), changed=resolved, missed=len(missed))
+        return missed

@@ -76,7 +76,14 @@ class FeedService:
         port.listen(self._on_quote, self._on_subscription)
 
     def workers(self) -> tuple[Worker, ...]:
-        """One per shard, one for the last values, one for the outcomes of subscriptions."""
+        """One per shard, one for the last values, one for the outcomes of subscriptions.
+
+        What an earlier life of this process knew is forgotten: another feed may have published newer rows since.
+        """
+        self._book = QuoteBook(self._shards)
+        self._flows = False
+        for unsent in self._unsent:
+            unsent.clear()
         shards = [partial(self._publish_shard, shard) for shard in range(self._shards)]
         return (*shards, self._save_last_values, self._publish_outcomes)
 
@@ -128,6 +135,9 @@ class FeedService:
             self._active.add(symbol)
         else:
             self._active.discard(symbol)
+            shard = self._book.mark_one_stale(symbol, self._clock.time_ns())
+            if shard is not None:
+                self._unsent[shard].set()
             _log.warning("feed.not_subscribed", symbol=symbol, outcome=outcome, text=text, code=code)
         metrics.SUBSCRIPTIONS.set(len(self._active))
         self._outcomes.append(

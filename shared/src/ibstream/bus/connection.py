@@ -17,6 +17,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     RedisError,
     ResponseError,
@@ -43,11 +44,12 @@ _NOT_NOW = (
     MasterDownError,
     ClusterDownError,
     TryAgainError,
+    OutOfMemoryError,
     TimeoutError,
     OSError,
 )
 
-_NOT_NOW_CODE = re.compile(r"(^|caused error: \(['\"])(MISCONF|NOREPLICAS|BUSY|OOM) ")
+_NOT_NOW_CODE = re.compile(r"(^|caused error: \(['\"])(MISCONF|NOREPLICAS|BUSY|OOM) |not allowed when used memory")
 """Refusals that redis-py has no class for and that pass: the disk or the memory is full, replicas are away, a script
 runs too long."""
 

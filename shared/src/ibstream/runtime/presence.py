@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections import deque
 from collections.abc import Callable
 
@@ -20,6 +21,12 @@ HEARTBEAT_INTERVAL_S = 1.0
 
 EDGES_KEPT_MAX = 100
 """Edges that wait for Redis to return; of more, the oldest are dropped."""
+
+_DELETE_OURS = """
+local beat = redis.call('GET', KEYS[1])
+if beat and string.find(beat, ARGV[1], 1, true) then return redis.call('DEL', KEYS[1]) end
+return 0
+"""
 
 _log = structlog.get_logger(__name__)
 
@@ -76,7 +83,7 @@ class Presence:
             await unless(ending, unless(self._changed, self._clock.sleep(HEARTBEAT_INTERVAL_S)))
         with contextlib.suppress(BusUnavailable, BusRefused):
             await self._write_edges()
-            await self._bus.delete(self._key(self._make_beat()))
+            await self._forget(self._key(self._make_beat()))
 
     def _tell(self, stream: Stream, edge: Message) -> None:
         self._last_edge = type(edge)
@@ -93,9 +100,13 @@ class Presence:
         beat = self._make_beat()
         key = self._key(beat)
         if self._last_key not in ("", key):  # a standby has become active, or the other way round
-            await self._bus.delete(self._last_key)
+            await self._forget(self._last_key)
         self._last_key = key
         await self._bus.put(key, encode(beat), ttl_s=HEARTBEAT_TTL_S)
+
+    async def _forget(self, key: str) -> None:
+        """Remove a heartbeat of ours; one that a successor has written there meanwhile stays."""
+        await self._bus.run_script(_DELETE_OURS, [key], [f'"pid":{os.getpid()},'])
 
     def _key(self, beat: Heartbeat) -> str:
         return heartbeat_key(self._service, beat.instance)

@@ -86,6 +86,7 @@ class IBKRBrokerAdapter:
         self._contracts = ContractBook(self._session)
         self._client_id = 0
         self._sessions = 0
+        self._highest_order_id = 0
         self._connecting = asyncio.Lock()
         self._snapshotting = asyncio.Lock()
         self._on_input: OnInput = lambda _: None
@@ -117,6 +118,7 @@ class IBKRBrokerAdapter:
             if not self._session.connected:
                 await self._session.connect(client_id, self._tap)
                 self._sessions += 1
+                self._session.ib.client.updateReqId(self._highest_order_id + 1)  # no request may bear an order's id
 
     async def next_event(self) -> ConnectionEvent:
         """What happens next to the session."""
@@ -172,7 +174,8 @@ class IBKRBrokerAdapter:
         """The next of ib_async's counter, which requests share, lifted to `at_least`."""
         client = self._session.ib.client
         client.updateReqId(at_least)
-        return client.getReqId()
+        self._highest_order_id = client.getReqId()
+        return self._highest_order_id
 
     async def place(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
         """Send a new order. A session made meanwhile is another one: it has not been reconciled yet."""
@@ -182,10 +185,12 @@ class IBKRBrokerAdapter:
             raise GatewayUnavailable("the session in which the order was accepted has ended")
         self._send(order_id, contract, request, account)
 
-    async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:
-        """Send a working order again, changed."""
+    async def modify(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
+        """Send a working order again, changed; never in a session that has not been reconciled."""
         await self._ensure_connected()
         contract = await self._find(request.instrument)
+        if session != self._sessions:
+            raise GatewayUnavailable("the session in which the order was seen working has ended")
         self._send(order_id, contract, request, account)
 
     async def cancel(self, order_id: int) -> None:

@@ -118,9 +118,11 @@ class SimulatedBroker:
         )
         self._report(self._engine.submit(ticket, self._clock.time_ns()))
 
-    async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:  # noqa: ARG002
+    async def modify(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:  # noqa: ARG002
         """Change a working order."""
         self._require_session()
+        if session != self.session:
+            raise GatewayUnavailable("the session in which the order was seen working has ended")
         now_ns = self._clock.time_ns()
         events = self._engine.modify(order_id, now_ns, quantity=request.quantity, limit_price=request.limit_price)
         if not isinstance(events[0], sim.Refused):

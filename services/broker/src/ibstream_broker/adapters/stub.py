@@ -109,7 +109,7 @@ class PaperStubBroker:
         self._on_input(StatusReported(order_id=order_id, perm_id=order_id, status="Filled", filled=request.quantity))
         self._on_input(charged)
 
-    async def modify(self, order_id: int, request: SubmitOrder, account: str) -> None:  # noqa: ARG002
+    async def modify(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:  # noqa: ARG002
         """Nothing is ever left to modify."""
         self._require_session()
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quality, Quote
-from ibstream.ibkr import RequestFailed
+from ibstream.ibkr import GatewayUnavailable, RequestFailed
 from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.ibkr.contracts import ContractBook, InstrumentError
 from ibstream.ibkr.session import IbkrSession, SessionOptions
@@ -102,9 +102,12 @@ class IBKRMarketFeed:
                 await self._subscribe_one(instrument)
             except InstrumentError as error:
                 self._on_subscription(instrument.symbol, SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error), 200)
-            except (RequestFailed, TimeoutError) as error:
-                code = error.code if isinstance(error, RequestFailed) else 0
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), code)
+            except RequestFailed as error:
+                self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), error.code)
+            except TimeoutError as error:
+                if not self._symbols:  # not one of them: it is the Gateway that does not answer yet, not the symbol
+                    raise GatewayUnavailable(f"no look-up is answered: {error}") from error
+                self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), 0)
 
     async def _subscribe_one(self, instrument: Instrument) -> None:
         contract = await self._contracts.find(instrument)

@@ -33,14 +33,17 @@ class QuoteBook:
         self._unsent[shard][row.symbol] = row
         return shard
 
+    def mark_one_stale(self, symbol: str, time_ns: int) -> int | None:
+        """Say of one symbol's row that it is no longer kept up. Returns its shard if that is news."""
+        row = self._rows.get(symbol)
+        if row is None or row.quality is Quality.STALE:
+            return None
+        return self.update(msgspec.structs.replace(row, quality=Quality.STALE, time_ns=time_ns))
+
     def mark_stale(self, time_ns: int) -> set[int]:
         """Say of every row that it is no longer kept up; prices stay as last known. Returns the shards that changed."""
-        stale = [
-            msgspec.structs.replace(row, quality=Quality.STALE, time_ns=time_ns)
-            for row in self._rows.values()
-            if row.quality is not Quality.STALE
-        ]
-        return {shard for row in stale if (shard := self.update(row)) is not None}
+        marked = (self.mark_one_stale(symbol, time_ns) for symbol in list(self._rows))
+        return {shard for shard in marked if shard is not None}
 
     def take_unsent(self, shard: int) -> list[Quote]:
         """What has to be sent of a shard; it counts as sent from now on."""

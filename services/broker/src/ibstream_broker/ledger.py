@@ -45,8 +45,10 @@ class OrderLedger:
     async def changing(self) -> AsyncIterator[None]:
         """The right to change records, with every write that was begun before finished first."""
         async with self._lock:
-            while self._begun:
-                await asyncio.shield(next(iter(self._begun)))
+            for writing in list(self._begun):
+                await asyncio.wait({writing})
+                if not writing.cancelled():
+                    writing.result()
             yield
 
     def reopen(self, fencing_token: int) -> None:

@@ -59,10 +59,6 @@ class ContractBook:
             known = self._details[instrument] = await self._look_up(instrument)
         return known
 
-    def forget(self, instrument: Instrument) -> None:
-        """Look it up anew next time: IBKR no longer knew it as it was (200)."""
-        self._details.pop(instrument, None)
-
     async def _look_up(self, instrument: Instrument) -> ContractDetails:
         from ib_async import Contract
 

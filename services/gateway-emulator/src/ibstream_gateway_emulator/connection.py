@@ -11,7 +11,7 @@ import structlog
 from ibstream.simulation.sessions import NEW_YORK
 from ibstream_gateway_emulator import handlers
 from ibstream_gateway_emulator.client import Client
-from ibstream_gateway_emulator.domain import faults
+from ibstream_gateway_emulator.domain import codes
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.protocol.errors import FieldError, ProtocolError
 from ibstream_gateway_emulator.protocol.framing import Frame, FrameReader, Hello, Inbound
@@ -152,7 +152,7 @@ class Connection(asyncio.Protocol):
             raise ProtocolError(f"the client must send startApi (71) first, not message {fields[0][:8]}")
         client = Client(request.client_id, self)
         if not self._gateway.join(client):
-            self.send([faults.CLIENT_ID_IN_USE.about(NO_REQ_ID)])
+            self.send([codes.CLIENT_ID_IN_USE.about(NO_REQ_ID)])
             self.close(f"client id {request.client_id} is in use")
             return
         self._client = client
@@ -161,6 +161,6 @@ class Connection(asyncio.Protocol):
             [
                 ManagedAccounts(self._gateway.account),
                 NextValidId(self._gateway.desk.next_order_id(client.client_id)),
-                *(notice.about(NO_REQ_ID) for notice in faults.FARMS_OK),
+                *(notice.about(NO_REQ_ID) for notice in codes.FARMS_OK),
             ]
         )

@@ -15,8 +15,8 @@ from ibstream.simulation.market import Market
 from ibstream.simulation.periods import Unit, period_start
 from ibstream.simulation.sessions import NEW_YORK, from_ns, to_ns
 from ibstream.simulation.tree import NS_PER_S
-from ibstream_gateway_emulator.domain import faults
-from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain import codes
+from ibstream_gateway_emulator.domain.codes import RequestError
 from ibstream_gateway_emulator.domain.order_record import local_time
 from ibstream_gateway_emulator.domain.times import parse_time
 from ibstream_gateway_emulator.protocol.messages import HistoricalBar, HistoricalData
@@ -64,7 +64,7 @@ def query_of(request: ReqHistoricalData, listing: Listing, now_ns: int) -> Query
     start_ns = max(period_start(end_ns, count, unit, bar_s, regular_hours=request.use_rth), to_ns(HISTORY_BEGINS))
     estimate = _estimate(end_ns - start_ns, bar_s, regular_hours=request.use_rth)
     if estimate > BARS_MAX:
-        raise RequestError(faults.too_long())
+        raise RequestError(codes.too_long())
     return Query(
         req_id=request.req_id,
         listing=listing,
@@ -84,39 +84,37 @@ def answer(query: Query, market: Market) -> HistoricalData:
     start, end = from_ns(query.start_ns), from_ns(query.end_ns)
     bars = market.bars(query.listing.symbol, start, end, query.bar_size, query.what, regular_hours=query.regular_hours)
     if not bars:
-        raise RequestError(faults.no_data(query.listing.ib_symbol, query.what))
+        raise RequestError(codes.no_data(query.listing.ib_symbol, query.what))
     wired = tuple(_wire(bar, _stamp(bar.start, query)) for bar in bars)
     return HistoricalData(query.req_id, local_time(query.start_ns), local_time(query.end_ns), wired)
 
 
 def _check_kind(request: ReqHistoricalData) -> None:
     if request.bar_size not in BAR_SIZES:
-        raise RequestError(faults.invalid(f"Historical data bar size setting is invalid: {request.bar_size}"))
+        raise RequestError(codes.invalid(f"Historical data bar size setting is invalid: {request.bar_size}"))
     if request.what_to_show == "ADJUSTED_LAST" and request.end:
-        raise RequestError(faults.invalid("End date not supported with adjusted last"))
+        raise RequestError(codes.invalid("End date not supported with adjusted last"))
     if request.what_to_show not in (*KINDS, "ADJUSTED_LAST"):
-        raise RequestError(faults.unsupported(f"whatToShow {request.what_to_show!r}"))
+        raise RequestError(codes.unsupported(f"whatToShow {request.what_to_show!r}"))
     if request.keep_up_to_date:
-        raise RequestError(faults.unsupported("keepUpToDate"))
+        raise RequestError(codes.unsupported("keepUpToDate"))
 
 
 def _duration(text: str) -> tuple[int, Unit]:
     found = _DURATION.fullmatch(text)
     if found is None or not int(found[1]):
-        raise RequestError(faults.invalid(f"Historical data query duration is invalid: {text}"))
+        raise RequestError(codes.invalid(f"Historical data query duration is invalid: {text}"))
     count, unit = int(found[1]), cast("Unit", found[2])
     if count > _LONGEST[unit]:
-        raise RequestError(
-            faults.invalid(f"Historical data requests for durations longer than {_LONGEST[unit]} {unit}")
-        )
+        raise RequestError(codes.invalid(f"Historical data requests for durations longer than {_LONGEST[unit]} {unit}"))
     return count, unit
 
 
 def _check_step(count: int, unit: str, bar_s: int) -> None:
     if bar_s < _SMALLEST_BAR_S[unit]:
-        raise RequestError(faults.too_long())
+        raise RequestError(codes.too_long())
     if bar_s == 1 and count > _LONGEST_OF_ONE_SECOND_BARS_S:
-        raise RequestError(faults.too_long())
+        raise RequestError(codes.too_long())
 
 
 def _estimate(length_ns: int, bar_s: int, *, regular_hours: bool) -> int:

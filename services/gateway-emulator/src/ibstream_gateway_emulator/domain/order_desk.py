@@ -17,8 +17,8 @@ from ibstream.simulation.hashing import splitmix64
 from ibstream.simulation.instruments import InstrumentMaster, Listing
 from ibstream.simulation.matching import MatchingEngine
 from ibstream.simulation.sessions import new_york_date
-from ibstream_gateway_emulator.domain import contracts, faults
-from ibstream_gateway_emulator.domain.faults import Fault, RequestError
+from ibstream_gateway_emulator.domain import codes, contracts
+from ibstream_gateway_emulator.domain.codes import Code, RequestError
 from ibstream_gateway_emulator.domain.order_entry import ticket_of
 from ibstream_gateway_emulator.domain.order_record import (
     CANCELLED,
@@ -88,15 +88,15 @@ class OrderDesk:
             else:
                 yield from self._modify(known, order, now_ns)
         except RequestError as error:
-            yield Notice(client_id, error.fault.about(order.order_id))
+            yield Notice(client_id, error.code.about(order.order_id))
 
     def cancel(self, client_id: int, order_id: int, now_ns: int) -> Notices:
         """End a working order of this client; client 0 may end any client's."""
         record = self._by_client.get((client_id, order_id)) or self._foreign(client_id, order_id)
         if record is None:
-            yield Notice(client_id, faults.order_not_found(order_id).about(order_id))
+            yield Notice(client_id, codes.order_not_found(order_id).about(order_id))
         elif not record.is_live:
-            yield Notice(client_id, faults.order_finished(order_id, record.status).about(order_id))
+            yield Notice(client_id, codes.order_finished(order_id, record.status).about(order_id))
         else:
             yield from self._cancel(record, client_id, now_ns)
 
@@ -135,7 +135,7 @@ class OrderDesk:
         ticket = ticket_of(order, perm_id, listing)
         events = self._engine.submit(ticket, now_ns)
         if isinstance(events[0], sim.Rejected):
-            yield Notice(client_id, Fault(events[0].code, events[0].text).about(order.order_id))
+            yield Notice(client_id, Code(events[0].code, events[0].text).about(order.order_id))
             return
         self._last_perm_id = perm_id
         self._keep(OrderRecord(perm_id, client_id, order.order_id, self._account, listing, order, ticket.quantity))
@@ -148,14 +148,14 @@ class OrderDesk:
 
     def _modify(self, record: OrderRecord, order: PlaceOrder, now_ns: int) -> Notices:
         if record.status == FILLED:
-            raise RequestError(faults.CANNOT_MODIFY_FILLED)
+            raise RequestError(codes.CANNOT_MODIFY_FILLED)
         if not record.is_live:
-            raise RequestError(faults.DUPLICATE_ORDER_ID)
+            raise RequestError(codes.DUPLICATE_ORDER_ID)
         ticket = ticket_of(order, record.perm_id, self._listing(order))
         _refuse_other_order(record, order, ticket)
         events = self._engine.modify(record.perm_id, now_ns, quantity=ticket.quantity, limit_price=ticket.limit_price)
         if isinstance(events[0], sim.Refused):
-            raise RequestError(Fault(events[0].code, events[0].text))
+            raise RequestError(Code(events[0].code, events[0].text))
         record.placed, record.remaining = order, ticket.quantity - record.filled
         yield from self._tell(events)
 
@@ -164,14 +164,14 @@ class OrderDesk:
         yield from self._tell(self._engine.cancel(record.perm_id, now_ns))
         if by_client != record.client_id:
             yield Notice(by_client, record.order_status(client_id=by_client))
-            yield Notice(by_client, faults.ORDER_CANCELED.about(record.order_id))
+            yield Notice(by_client, codes.ORDER_CANCELED.about(record.order_id))
 
     def _what_if(self, client_id: int, order: PlaceOrder, now_ns: int) -> OpenOrder:
         listing = self._listing(order)
         ticket = ticket_of(order, "what-if", listing)
         objection = rules.objection_to(ticket)
         if objection is not None:
-            raise RequestError(Fault(*objection))
+            raise RequestError(Code(*objection))
         draft = OrderRecord(0, client_id, order.order_id, self._account, listing, order, ticket.quantity)
         state = self._margins(ticket, now_ns)
         return OpenOrder(
@@ -196,9 +196,9 @@ class OrderDesk:
     def _listing(self, order: PlaceOrder) -> Listing:
         listing = contracts.find(self._master, order.contract)
         if listing is None:
-            raise RequestError(faults.UNKNOWN_CONTRACT)
+            raise RequestError(codes.UNKNOWN_CONTRACT)
         if order.account not in ("", self._account):
-            raise RequestError(faults.invalid(f"Invalid account code '{order.account}'."))
+            raise RequestError(codes.invalid(f"Invalid account code '{order.account}'."))
         return listing
 
     def _foreign(self, client_id: int, order_id: int) -> OrderRecord | None:
@@ -233,7 +233,7 @@ class OrderDesk:
             case sim.Cancelled():
                 record.end(CANCELLED, event.time_ns, _EXPLANATIONS[event.reason])
                 yield record.order_status()
-                yield faults.ORDER_CANCELED.about(record.order_id)
+                yield codes.ORDER_CANCELED.about(record.order_id)
             case _:
                 return
 
@@ -241,14 +241,14 @@ class OrderDesk:
 def _refuse_other_order(record: OrderRecord, order: PlaceOrder, ticket: sim.Ticket) -> None:
     """A change may touch quantity and limit price alone."""
     if order.order_type != record.placed.order_type:
-        raise RequestError(faults.TYPE_CHANGE)
+        raise RequestError(codes.TYPE_CHANGE)
     same = (
         ticket.symbol == record.listing.symbol
         and order.action == record.placed.action
         and (order.tif or "DAY") == (record.placed.tif or "DAY")
     )
     if not same:
-        raise RequestError(faults.DOES_NOT_MATCH)
+        raise RequestError(codes.DOES_NOT_MATCH)
 
 
 def _change(before: Decimal, change: Decimal) -> tuple[Decimal, Decimal, Decimal]:

@@ -7,8 +7,8 @@ from decimal import Decimal
 from ibstream.contracts.orders import OrderType, Side, TimeInForce
 from ibstream.simulation.instruments import Listing
 from ibstream.simulation.orders import OrderId, Ticket
-from ibstream_gateway_emulator.domain import faults
-from ibstream_gateway_emulator.domain.faults import Fault, RequestError
+from ibstream_gateway_emulator.domain import codes
+from ibstream_gateway_emulator.domain.codes import Code, RequestError
 from ibstream_gateway_emulator.protocol.fields import DOUBLE_MAX, INTEGER_MAX
 from ibstream_gateway_emulator.protocol.place_order import PlaceOrder
 
@@ -47,26 +47,26 @@ def refuse_attributes(order: PlaceOrder) -> None:
         raise RequestError(_attribute("transmit=0"))
 
 
-def _attribute(name: str) -> Fault:
-    return faults.rejected(f"The emulator does not support the order attribute {name}.")
+def _attribute(name: str) -> Code:
+    return codes.rejected(f"The emulator does not support the order attribute {name}.")
 
 
 def _side(action: str) -> Side:
     try:
         return Side(action)
     except ValueError:
-        raise RequestError(faults.rejected(f"The action {action!r} is neither BUY nor SELL.")) from None
+        raise RequestError(codes.rejected(f"The action {action!r} is neither BUY nor SELL.")) from None
 
 
 def _order_type(order_type: str) -> OrderType:
     try:
         return OrderType(order_type)
     except ValueError:
-        raise RequestError(faults.UNSUPPORTED_ORDER_TYPE) from None
+        raise RequestError(codes.UNSUPPORTED_ORDER_TYPE) from None
 
 
 def _time_in_force(tif: str) -> TimeInForce:
     try:
         return TimeInForce(tif or "DAY")
     except ValueError:
-        raise RequestError(faults.rejected(f"The time in force {tif!r} is not DAY, GTC or IOC.")) from None
+        raise RequestError(codes.rejected(f"The time in force {tif!r} is not DAY, GTC or IOC.")) from None

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ibstream.simulation.sessions import NEW_YORK, to_ns
-from ibstream_gateway_emulator.domain import faults
-from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain import codes
+from ibstream_gateway_emulator.domain.codes import RequestError
 
 _WITH_ZONE = re.compile(r"(\d{8}) {1,2}(\d\d:\d\d:\d\d)(?: (\S+))?")
 _IN_UTC = re.compile(r"(\d{8})-(\d\d:\d\d:\d\d)")
@@ -25,7 +25,7 @@ def parse_time(text: str) -> int:
         return _to_ns(utc[1], utc[2], UTC)
     zoned = _WITH_ZONE.fullmatch(text)
     if zoned is None:
-        raise RequestError(faults.BAD_END_TIME)
+        raise RequestError(codes.BAD_END_TIME)
     return _to_ns(zoned[1], zoned[2], _zone(zoned[3]))
 
 
@@ -34,7 +34,7 @@ def _to_ns(day: str, time: str, zone: tzinfo) -> int:
         moment = datetime.strptime(day + time, "%Y%m%d%H:%M:%S").replace(tzinfo=zone)
         return to_ns(moment.astimezone(UTC))
     except (ValueError, OverflowError):
-        raise RequestError(faults.BAD_END_TIME) from None
+        raise RequestError(codes.BAD_END_TIME) from None
 
 
 def _zone(name: str | None) -> tzinfo:
@@ -43,4 +43,4 @@ def _zone(name: str | None) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise RequestError(faults.BAD_END_TIME) from None
+        raise RequestError(codes.BAD_END_TIME) from None

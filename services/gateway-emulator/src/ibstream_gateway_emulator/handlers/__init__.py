@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ibstream_gateway_emulator.client import Client
-from ibstream_gateway_emulator.domain import faults
-from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain import codes
+from ibstream_gateway_emulator.domain.codes import RequestError
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.handlers import market_data, orders, portfolio, system
 from ibstream_gateway_emulator.protocol import requests
@@ -57,14 +57,14 @@ def answer(gateway: Gateway, client: Client, fields: tuple[str, ...], server_ver
     try:
         request = read_request(fields, server_version)
         if request is None:
-            yield faults.unsupported(f"request {message_id(fields)}").about(req_id)
+            yield codes.unsupported(f"request {message_id(fields)}").about(req_id)
             return
         handler = HANDLERS.get(type(request))
         if handler is None:
-            yield faults.unsupported(f"{type(request).__name__} at this point").about(req_id)
+            yield codes.unsupported(f"{type(request).__name__} at this point").about(req_id)
             return
         yield from handler(gateway, client, request)
     except FieldError as error:
-        yield faults.unreadable(str(error)).about(req_id)
+        yield codes.unreadable(str(error)).about(req_id)
     except RequestError as error:
-        yield error.fault.about(req_id)
+        yield error.code.about(req_id)

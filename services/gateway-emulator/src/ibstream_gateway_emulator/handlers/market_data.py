@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from ibstream.simulation.instruments import MIN_TICK, Listing
 from ibstream_gateway_emulator.client import Client
-from ibstream_gateway_emulator.domain import contracts, faults, history
-from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain import codes, contracts, history
+from ibstream_gateway_emulator.domain.codes import RequestError
 from ibstream_gateway_emulator.domain.history import HISTORY_BEGINS, Query
 from ibstream_gateway_emulator.domain.ticks import Subscription
 from ibstream_gateway_emulator.gateway import Gateway
@@ -49,7 +49,7 @@ _EPOCH_SECONDS = 2
 def contract_details(gateway: Gateway, _client: Client, request: ReqContractDetails) -> Messages:
     """The one listing that fits."""
     if request.sec_id_type:
-        raise RequestError(faults.UNKNOWN_CONTRACT)
+        raise RequestError(codes.UNKNOWN_CONTRACT)
     found = _listing(gateway, request.contract)
     yield contracts.contract_data(request.req_id, found, request.contract.exchange, gateway.now_ns())
     yield ContractDataEnd(request.req_id)
@@ -65,10 +65,10 @@ def market_data(gateway: Gateway, client: Client, request: ReqMktData) -> Messag
     """Quotes from now on, or one and no more."""
     found = _listing(gateway, request.contract)
     if request.req_id in client.quotes:
-        raise RequestError(faults.duplicate_ticker(request.req_id))
+        raise RequestError(codes.duplicate_ticker(request.req_id))
     if request.generic_ticks:
         # What a Gateway says of a part of the data that is not to be had; the other ticks flow.
-        yield faults.PART_NOT_SUBSCRIBED.about(request.req_id)
+        yield codes.PART_NOT_SUBSCRIBED.about(request.req_id)
     yield MarketDataType(request.req_id, _LIVE)
     yield TickReqParams(request.req_id, MIN_TICK, _BBO_EXCHANGE, _SNAPSHOT_PERMISSIONS)
     subscription = Subscription(request.req_id, found.symbol)
@@ -82,20 +82,20 @@ def market_data(gateway: Gateway, client: Client, request: ReqMktData) -> Messag
 def cancel_market_data(_gateway: Gateway, client: Client, request: CancelMktData) -> Messages:
     """No more quotes under that id."""
     if client.quotes.pop(request.req_id, None) is None:
-        yield faults.no_such_ticker(request.req_id).about(request.req_id)
+        yield codes.no_such_ticker(request.req_id).about(request.req_id)
 
 
 def market_data_type(_gateway: Gateway, _client: Client, request: ReqMarketDataType) -> Messages:
     """All data here is live, which is what a Gateway gives whatever was asked for if it can."""
     if request.market_data_type not in _MARKET_DATA_TYPES:
-        raise RequestError(faults.invalid(f"Invalid market data type {request.market_data_type}"))
+        raise RequestError(codes.invalid(f"Invalid market data type {request.market_data_type}"))
     yield from ()
 
 
 def market_rule(_gateway: Gateway, _client: Client, request: ReqMarketRule) -> Messages:
     """The price increments of US stocks."""
     if request.rule_id != contracts.MARKET_RULE_ID:
-        raise RequestError(faults.unsupported(f"market rule {request.rule_id}"))
+        raise RequestError(codes.unsupported(f"market rule {request.rule_id}"))
     yield MarketRule(request.rule_id, (PriceIncrement(0, MIN_TICK),))
 
 
@@ -103,7 +103,7 @@ def historical_data(gateway: Gateway, client: Client, request: ReqHistoricalData
     """Bars: few at once, many from a thread."""
     found = _listing(gateway, request.contract)
     if request.req_id in client.queries:
-        raise RequestError(faults.duplicate_ticker(request.req_id))
+        raise RequestError(codes.duplicate_ticker(request.req_id))
     query = history.query_of(request, found, gateway.now_ns())
     if query.bars_estimate <= _BARS_INLINE:
         yield history.answer(query, gateway.market)
@@ -115,9 +115,9 @@ def cancel_historical_data(_gateway: Gateway, client: Client, request: CancelHis
     """Forget a query whose answer is not out yet."""
     if request.req_id in client.queries:
         client.queries.discard(request.req_id)
-        yield faults.query_cancelled(request.req_id).about(request.req_id)
+        yield codes.query_cancelled(request.req_id).about(request.req_id)
     else:
-        yield faults.no_such_query(request.req_id).about(request.req_id)
+        yield codes.no_such_query(request.req_id).about(request.req_id)
 
 
 def head_timestamp(gateway: Gateway, _client: Client, request: ReqHeadTimestamp) -> Messages:
@@ -141,7 +141,7 @@ def _answer_apart(gateway: Gateway, client: Client, query: Query) -> None:
         try:
             return history.answer(query, gateway.market)
         except RequestError as error:
-            return error.fault.about(query.req_id)
+            return error.code.about(query.req_id)
 
     def wanted() -> bool:
         was_open = query.req_id in client.queries
@@ -154,5 +154,5 @@ def _answer_apart(gateway: Gateway, client: Client, query: Query) -> None:
 def _listing(gateway: Gateway, contract: Contract) -> Listing:
     found = contracts.find(gateway.master, contract)
     if found is None:
-        raise RequestError(faults.UNKNOWN_CONTRACT)
+        raise RequestError(codes.UNKNOWN_CONTRACT)
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ibstream_gateway_emulator.client import Client
-from ibstream_gateway_emulator.domain import faults, portfolio
-from ibstream_gateway_emulator.domain.faults import RequestError
+from ibstream_gateway_emulator.domain import codes, portfolio
+from ibstream_gateway_emulator.domain.codes import RequestError
 from ibstream_gateway_emulator.domain.portfolio import ValueFeed
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.protocol.messages import (
@@ -86,7 +86,7 @@ def cancel_account_updates_multi(_gateway: Gateway, client: Client, request: Can
 def account_summary(gateway: Gateway, client: Client, request: ReqAccountSummary) -> Messages:
     """The values named by the tags now, and those of them that change from now on."""
     if request.req_id in client.summaries:
-        raise RequestError(faults.duplicate_ticker(request.req_id))
+        raise RequestError(codes.duplicate_ticker(request.req_id))
     client.summaries[request.req_id] = feed = ValueFeed(portfolio.summarised(request.tags))
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountSummary(request.req_id, gateway.account, key, value, currency)
@@ -110,4 +110,4 @@ def _values(gateway: Gateway) -> list[portfolio.Value]:
 
 def _check_account(gateway: Gateway, account: str) -> None:
     if account not in ("", "All", gateway.account):
-        raise RequestError(faults.invalid(f"Invalid account code '{account}'."))
+        raise RequestError(codes.invalid(f"Invalid account code '{account}'."))

@@ -89,7 +89,7 @@ def test_a_large_answer_comes_from_a_thread_and_quotes_do_not_wait() -> None:
             await eventually(ticker.hasBidAsk, what="a quote")
             bars = await terminal.ib.reqHistoricalDataAsync(AAPL, "", "1 D", "15 secs", "TRADES", useRTH=False)
             assert len(bars) in (5760, 5761)
-            assert gateway.state.clients[1].queries == set()
+            assert not gateway.state.history.is_used(gateway.state.clients[1], bars.reqId)
 
     run(scenario())
 

@@ -141,7 +141,7 @@ def test_a_working_order_is_seen_and_cancelled_after_a_reconnect() -> None:
                 terminal.ib.cancelOrder(seen.order)
                 await status(seen, "Cancelled")
                 await terminal.told(202)
-                assert gateway.state.desk.next_order_id(1) == seen.order.orderId + 1
+                assert gateway.state.orders.next_order_id(1) == seen.order.orderId + 1
 
     run(scenario())
 

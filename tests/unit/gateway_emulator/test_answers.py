@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from ibstream.runtime.clock import ManualClock
 from ibstream_gateway_emulator.client import Client
-from ibstream_gateway_emulator.gateway import ACCOUNT_REFRESH_NS, Gateway
+from ibstream_gateway_emulator.desks.portfolio import ACCOUNT_REFRESH_NS
+from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.handlers import HANDLERS, answer
 from ibstream_gateway_emulator.protocol.messages import (
     AccountUpdateTime,

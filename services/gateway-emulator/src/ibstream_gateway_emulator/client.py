@@ -1,13 +1,11 @@
-"""What the Gateway remembers of one connected client, and forgets when it leaves."""
+"""One connected client, as all who write to it know it. What it has asked for is remembered by the desks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
-from ibstream_gateway_emulator.domain.portfolio import ValueFeed
-from ibstream_gateway_emulator.domain.ticks import Subscription
 from ibstream_gateway_emulator.protocol.messages import Message
 
 
@@ -16,6 +14,10 @@ class Outlet(Protocol):
 
     def send(self, messages: Iterable[Message]) -> None:
         """Write the messages, in order, in one piece."""
+        ...
+
+    def send_frames(self, frames: bytes) -> None:
+        """Write frames that are encoded already, as ticks are."""
         ...
 
     def send_apart(self, work: Callable[[], Message], wanted: Callable[[], bool]) -> None:
@@ -32,22 +34,12 @@ class Outlet(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False)
 class Client:
-    """A client that has named itself with startApi."""
+    """A client that has named itself with startApi. Two connections are never equal, whatever their ids."""
 
     client_id: int
     outlet: Outlet
-    quotes: dict[int, Subscription] = field(default_factory=dict)
-    """Streaming quotes by request id."""
-    follows_positions: bool = False
-    account_updates: ValueFeed | None = None
-    account_multi: dict[int, tuple[str, ValueFeed]] = field(default_factory=dict)
-    """Model code and values followed, by request id."""
-    summaries: dict[int, ValueFeed] = field(default_factory=dict)
-    """Account values followed, by request id."""
-    queries: set[int] = field(default_factory=set)
-    """Historical queries that are still being answered, by request id."""
 
 
 Answer = Iterable[Message] | Iterator[Message]

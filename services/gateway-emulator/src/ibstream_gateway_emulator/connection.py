@@ -84,7 +84,14 @@ class Connection(asyncio.Protocol):
         """Write the messages, in order, in one piece."""
         if self._transport is None or self._is_closing:
             return
-        self._transport.write(b"".join(encode(message, self._version) for message in messages))
+        told = messages if self._client is None else self._gateway.faults.shape(self._client.client_id, messages)
+        self.send_frames(b"".join(encode(message, self._version) for message in told))
+
+    def send_frames(self, frames: bytes) -> None:
+        """Write frames that are encoded already, as ticks are."""
+        if self._transport is None or self._is_closing:
+            return
+        self._transport.write(frames)
         if self._transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             _log.warning("gateway_emulator.client_too_slow", client_id=self._client_id)
             self._transport.abort()
@@ -160,7 +167,7 @@ class Connection(asyncio.Protocol):
         self.send(
             [
                 ManagedAccounts(self._gateway.account),
-                NextValidId(self._gateway.desk.next_order_id(client.client_id)),
+                NextValidId(self._gateway.orders.next_order_id(client.client_id)),
                 *(notice.about(NO_REQ_ID) for notice in codes.FARMS_OK),
             ]
         )

@@ -8,7 +8,7 @@ from ibstream.simulation.instruments import MIN_TICK, Listing
 from ibstream_gateway_emulator.client import Client
 from ibstream_gateway_emulator.domain import codes, contracts, history
 from ibstream_gateway_emulator.domain.codes import RequestError
-from ibstream_gateway_emulator.domain.history import HISTORY_BEGINS, Query
+from ibstream_gateway_emulator.domain.history import HISTORY_BEGINS
 from ibstream_gateway_emulator.domain.ticks import Subscription
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.protocol.fields import Contract
@@ -64,7 +64,7 @@ def matching_symbols(gateway: Gateway, _client: Client, request: ReqMatchingSymb
 def market_data(gateway: Gateway, client: Client, request: ReqMktData) -> Messages:
     """Quotes from now on, or one and no more."""
     found = _listing(gateway, request.contract)
-    if request.req_id in client.quotes:
+    if gateway.quotes.is_used(client, request.req_id):
         raise RequestError(codes.duplicate_ticker(request.req_id))
     if request.generic_ticks:
         # What a Gateway says of a part of the data that is not to be had; the other ticks flow.
@@ -72,17 +72,17 @@ def market_data(gateway: Gateway, client: Client, request: ReqMktData) -> Messag
     yield MarketDataType(request.req_id, _LIVE)
     yield TickReqParams(request.req_id, MIN_TICK, _BBO_EXCHANGE, _SNAPSHOT_PERMISSIONS)
     subscription = Subscription(request.req_id, found.symbol)
-    yield from subscription.update(gateway.market, gateway.now_ns())
     if request.snapshot or request.regulatory_snapshot:
+        yield from subscription.update(gateway.market, gateway.now_ns())
         yield TickSnapshotEnd(request.req_id)
     else:
-        client.quotes[request.req_id] = subscription
+        yield from gateway.quotes.subscribe(client, subscription, gateway.now_ns())
 
 
-def cancel_market_data(_gateway: Gateway, client: Client, request: CancelMktData) -> Messages:
+def cancel_market_data(gateway: Gateway, client: Client, request: CancelMktData) -> Messages:
     """No more quotes under that id."""
-    if client.quotes.pop(request.req_id, None) is None:
-        yield codes.no_such_ticker(request.req_id).about(request.req_id)
+    gateway.quotes.cancel(client, request.req_id)
+    yield from ()
 
 
 def market_data_type(_gateway: Gateway, _client: Client, request: ReqMarketDataType) -> Messages:
@@ -102,22 +102,19 @@ def market_rule(_gateway: Gateway, _client: Client, request: ReqMarketRule) -> M
 def historical_data(gateway: Gateway, client: Client, request: ReqHistoricalData) -> Messages:
     """Bars: few at once, many from a thread."""
     found = _listing(gateway, request.contract)
-    if request.req_id in client.queries:
+    if gateway.history.is_used(client, request.req_id):
         raise RequestError(codes.duplicate_ticker(request.req_id))
     query = history.query_of(request, found, gateway.now_ns())
     if query.bars_estimate <= _BARS_INLINE:
         yield history.answer(query, gateway.market)
     else:
-        _answer_apart(gateway, client, query)
+        gateway.history.answer_apart(client, query)
 
 
-def cancel_historical_data(_gateway: Gateway, client: Client, request: CancelHistoricalData) -> Messages:
+def cancel_historical_data(gateway: Gateway, client: Client, request: CancelHistoricalData) -> Messages:
     """Forget a query whose answer is not out yet."""
-    if request.req_id in client.queries:
-        client.queries.discard(request.req_id)
-        yield codes.query_cancelled(request.req_id).about(request.req_id)
-    else:
-        yield codes.no_such_query(request.req_id).about(request.req_id)
+    gateway.history.cancel(client, request.req_id)
+    yield from ()
 
 
 def head_timestamp(gateway: Gateway, _client: Client, request: ReqHeadTimestamp) -> Messages:
@@ -132,23 +129,6 @@ def head_timestamp(gateway: Gateway, _client: Client, request: ReqHeadTimestamp)
 def cancel_head_timestamp(_gateway: Gateway, _client: Client, _request: CancelHeadTimestamp) -> Messages:
     """The answer went out with the question."""
     yield from ()
-
-
-def _answer_apart(gateway: Gateway, client: Client, query: Query) -> None:
-    client.queries.add(query.req_id)
-
-    def work() -> Message:
-        try:
-            return history.answer(query, gateway.market)
-        except RequestError as error:
-            return error.code.about(query.req_id)
-
-    def wanted() -> bool:
-        was_open = query.req_id in client.queries
-        client.queries.discard(query.req_id)
-        return was_open
-
-    client.outlet.send_apart(work, wanted)
 
 
 def _listing(gateway: Gateway, contract: Contract) -> Listing:

@@ -36,33 +36,33 @@ Messages = Iterator[Message]
 
 def positions(gateway: Gateway, client: Client, _request: ReqPositions) -> Messages:
     """All positions now, and each that changes from now on."""
-    client.follows_positions = True
+    gateway.portfolio.of(client).positions = True
     for position in gateway.engine.account.positions.values():
         if position.quantity:
             yield portfolio.position_data(gateway.account, position)
     yield PositionEnd()
 
 
-def cancel_positions(_gateway: Gateway, client: Client, _request: CancelPositions) -> Messages:
+def cancel_positions(gateway: Gateway, client: Client, _request: CancelPositions) -> Messages:
     """No more changes of positions."""
-    client.follows_positions = False
+    gateway.portfolio.of(client).positions = False
     yield from ()
 
 
 def account_updates(gateway: Gateway, client: Client, request: ReqAccountUpdates) -> Messages:
     """All values and items of the portfolio now, and those that change from now on; or no more of them."""
     if not request.subscribe:
-        client.account_updates = None
+        gateway.portfolio.of(client).account_updates = None
         return
     _check_account(gateway, request.account)
-    client.account_updates = feed = ValueFeed()
+    gateway.portfolio.of(client).account_updates = feed = ValueFeed()
     now_ns = gateway.now_ns()
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountValue(key, value, currency, gateway.account)
     for position in gateway.engine.account.positions.values():
         if position.quantity:
             yield portfolio.portfolio_value(gateway.account, position, gateway.engine, now_ns)
-    yield gateway.update_time()
+    yield gateway.portfolio.update_time(now_ns)
     yield AccountDownloadEnd(gateway.account)
 
 
@@ -71,31 +71,31 @@ def account_updates_multi(gateway: Gateway, client: Client, request: ReqAccountU
     _check_account(gateway, request.account)
     ledger_and_nlv = portfolio.named((*portfolio.LEDGER_KEYS, "NetLiquidation"))
     feed = ValueFeed(ledger_and_nlv) if request.ledger_and_nlv else ValueFeed()
-    client.account_multi[request.req_id] = (request.model_code, feed)
+    gateway.portfolio.of(client).account_multi[request.req_id] = (request.model_code, feed)
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountUpdateMulti(request.req_id, gateway.account, request.model_code, key, value, currency)
     yield AccountUpdateMultiEnd(request.req_id)
 
 
-def cancel_account_updates_multi(_gateway: Gateway, client: Client, request: CancelAccountUpdatesMulti) -> Messages:
+def cancel_account_updates_multi(gateway: Gateway, client: Client, request: CancelAccountUpdatesMulti) -> Messages:
     """No more values under that id."""
-    client.account_multi.pop(request.req_id, None)
+    gateway.portfolio.of(client).account_multi.pop(request.req_id, None)
     yield from ()
 
 
 def account_summary(gateway: Gateway, client: Client, request: ReqAccountSummary) -> Messages:
     """The values named by the tags now, and those of them that change from now on."""
-    if request.req_id in client.summaries:
+    if request.req_id in gateway.portfolio.of(client).summaries:
         raise RequestError(codes.duplicate_ticker(request.req_id))
-    client.summaries[request.req_id] = feed = ValueFeed(portfolio.summarised(request.tags))
+    gateway.portfolio.of(client).summaries[request.req_id] = feed = ValueFeed(portfolio.summarised(request.tags))
     for key, value, currency in feed.changed(_values(gateway)):
         yield AccountSummary(request.req_id, gateway.account, key, value, currency)
     yield AccountSummaryEnd(request.req_id)
 
 
-def cancel_account_summary(_gateway: Gateway, client: Client, request: CancelAccountSummary) -> Messages:
+def cancel_account_summary(gateway: Gateway, client: Client, request: CancelAccountSummary) -> Messages:
     """No more of that summary."""
-    client.summaries.pop(request.req_id, None)
+    gateway.portfolio.of(client).summaries.pop(request.req_id, None)
     yield from ()
 
 
@@ -105,7 +105,7 @@ def managed_accounts(gateway: Gateway, _client: Client, _request: ReqManagedAcco
 
 
 def _values(gateway: Gateway) -> list[portfolio.Value]:
-    return portfolio.account_values(gateway.account, gateway.engine.values(gateway.now_ns()))
+    return gateway.portfolio.values(gateway.now_ns())
 
 
 def _check_account(gateway: Gateway, account: str) -> None:

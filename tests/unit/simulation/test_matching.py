@@ -9,24 +9,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ibstream.contracts.orders import OrderType, Side, TimeInForce
+from ibstream.contracts.orders import Side
 from ibstream.simulation.account import SimulatedAccount
+from ibstream.simulation.fills import Asking, Trade, match
 from ibstream.simulation.market import Market, Quote
-from ibstream.simulation.matching import MatchingEngine, Trade, match
+from ibstream.simulation.matching import MatchingEngine
 from ibstream.simulation.orders import (
     Accepted,
     Cancelled,
     CancelReason,
     Filled,
+    OrderType,
     Refused,
     Rejected,
     Replaced,
     Ticket,
+    TimeInForce,
     Working,
     WorkingOrder,
 )
-from ibstream.simulation.rules import to_price
 from ibstream.simulation.sessions import day_window, new_york_date, to_ns
+from ibstream.simulation.view import MarketView, exact
 
 NOW_NS = to_ns(datetime(2026, 11, 23, 15, 0, tzinfo=UTC))
 SECOND_NS = 1_000_000_000
@@ -57,6 +60,10 @@ def limit_order(
         limit_price=None if price is None else Decimal(price),
         time_in_force=tif,
     )
+
+
+def to_price(price: float) -> Decimal:
+    return exact(price, Decimal("0.01"))
 
 
 def quote() -> Quote:
@@ -225,7 +232,8 @@ def test_execution_ids_differ_even_after_a_restart() -> None:
 )
 def test_match_never_trades_through_a_limit(side: Side, quantity: int, limit: Decimal, shown: bool) -> None:
     order = WorkingOrder(ticket=limit_order(limit, side=side, quantity=Decimal(quantity)), expires_ns=None)
-    trade = match(order, quote(), displayed_size=shown)
+    top = MarketView(Market(7)).top_of("AAPL", NOW_NS)
+    trade = match(order, top, Asking(limit), available=top.shown(side) if shown else None)
     touch = to_price(quote().ask if side is Side.BUY else quote().bid)
     reachable = touch <= limit if side is Side.BUY else touch >= limit
     assert (trade is not None) == reachable

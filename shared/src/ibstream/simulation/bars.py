@@ -5,29 +5,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from itertools import chain, groupby
-from typing import get_args
+from typing import Literal, get_args
 
 import msgspec
 
-from ibstream.contracts.data import BarSize, WhatToShow
-from ibstream.simulation.sessions import day_window, is_session, new_york_date, session_window
+from ibstream.calendar.hours import Group
+from ibstream.contracts.data import BarSize
+from ibstream.simulation.sessions import day_window, new_york_date, regular_window
 from ibstream.simulation.tree import NS_PER_S
 
 _UNIT_SECONDS = {"secs": 1, "min": 60, "mins": 60, "hour": 3600, "hours": 3600}
 
 BAR_SIZES: tuple[BarSize, ...] = get_args(BarSize)
 """IBKR's bar sizes in its own spelling."""
-KINDS: tuple[WhatToShow, ...] = get_args(WhatToShow)
+
+Kind = Literal[
+    "TRADES", "MIDPOINT", "BID", "ASK", "BID_ASK", "ADJUSTED_LAST",
+    "HISTORICAL_VOLATILITY", "OPTION_IMPLIED_VOLATILITY", "FEE_RATE",
+]  # fmt: skip
+"""What a bar can show, as IBKR's whatToShow has it; the public contract of the data service has the first four."""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 Window = tuple[int, int]
 """Start and end in nanoseconds since the epoch, the end excluded."""
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One bar. `start` is aware, in UTC; prices are in USD, the volume in shares.
+    """One bar. `start` is aware, in UTC; prices are in the instrument's currency, the volume as in its quotes.
 
     `average` is (high + low + close) / 3, a stand-in for the volume-weighted price. `trades` is the number of ticks.
-    All three are -1 for every kind but TRADES, as IBKR has none there.
+    All three are -1 for every kind but TRADES and ADJUSTED_LAST, as IBKR has none there.
     """
 
     start: datetime
@@ -58,12 +66,15 @@ def seconds_of(size: BarSize) -> int | None:
     return int(count) * per_unit if per_unit else None
 
 
-def spans(start_ns: int, end_ns: int, size: BarSize, *, regular_hours: bool) -> Iterator[Span]:
+def spans(
+    start_ns: int, end_ns: int, size: BarSize, *, regular_hours: bool, group: Group = "US_STOCK"
+) -> Iterator[Span]:
     """The bars that start in `[start_ns, end_ns)`, oldest first; the last is cut at `end_ns` and may be unfinished.
 
-    Intraday bars start on multiples of their size counted from New York's midnight, and with `regular_hours` at the opening.
+    Intraday bars start on multiples of their size counted from New York's midnight, and with `regular_hours` at the opening
+    of the group's sessions.
     """
-    days = _days(_period(new_york_date(start_ns), size), end_ns, regular_hours=regular_hours)
+    days = _days(_period(new_york_date(start_ns), size), end_ns, group if regular_hours else None)
     seconds = seconds_of(size)
     found: Iterator[Span]
     if seconds is not None:
@@ -81,13 +92,13 @@ _Day = tuple[date, int, Window]
 """Date, New York's midnight, and the part of the day that is traded."""
 
 
-def _days(first: date, end_ns: int, *, regular_hours: bool) -> Iterator[_Day]:
+def _days(first: date, end_ns: int, group: Group | None) -> Iterator[_Day]:
+    """The days up to `end_ns`, whole, or the sessions of a group; one of these may begin on the evening before its day."""
     day = first
-    while day_window(day)[0] < end_ns:
-        if not regular_hours:
-            yield day, day_window(day)[0], day_window(day)
-        elif is_session(day):
-            yield day, day_window(day)[0], session_window(day)
+    while day_window(day - timedelta(days=1))[0] < end_ns:
+        window = day_window(day) if group is None else regular_window(day, group)
+        if window is not None:
+            yield day, day_window(day)[0], window
         day += timedelta(days=1)
 
 

@@ -1,91 +1,101 @@
 """The market as a pure function of (seed, symbol, time).
 
 Every process that knows the seed sees the same prices without talking to the others: the stand-in Gateway, the simulated
-broker, feed and data. The market never closes; see `sessions` for what a day is, and `tree` for how a price comes about.
+broker, feed and data. The market never closes; see `sessions` for what a day is, `tree` for how a price comes about, `keys`
+for how instruments are named, `options` for what follows from another's price.
+
+A future or option trades until its last moment (`Listing.last_trade_date`; 16:00 New York for options). Its last quote then
+stands for ever, and there are no more ticks and bars.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
-import msgspec
+from ibstream.calendar.hours import Group
+from ibstream.calendar.sessions import Session, sessions
+from ibstream.contracts.data import BarSize
+from ibstream.simulation.bars import Bar, Kind, Span, Window, spans
+from ibstream.simulation.depth import depth_of
+from ibstream.simulation.extents import Averages, Extent, Instrument, Run, TimedQuote
+from ibstream.simulation.indicators import INDICATORS, indicator_bar
+from ibstream.simulation.keys import parse
+from ibstream.simulation.listings import listing
+from ibstream.simulation.options import OptionSeries
+from ibstream.simulation.quotes import DayStatistics, Depth, Greeks, Quote, Side
+from ibstream.simulation.series import Series
+from ibstream.simulation.sessions import NEW_YORK, day_window, from_ns, new_york_date, to_ns
+from ibstream.simulation.shapes import shape_of
 
-from ibstream.contracts.data import BarSize, WhatToShow
-from ibstream.simulation.bars import Bar, Window, spans
-from ibstream.simulation.series import Extent, Series
-from ibstream.simulation.sessions import day_window, from_ns, new_york_date, to_ns
+__all__ = ["DayStatistics", "Depth", "Greeks", "Market", "Quote", "Side", "TimedQuote"]
 
-
-class Quote(msgspec.Struct, frozen=True, gc=False):
-    """Top of the book and last trade of one symbol at one tick.
-
-    Prices are USD on the 0.01 tick with bid < ask, sizes are shares. `last` is a trade at the bid or at the ask.
-    """
-
-    symbol: str
-    time_ns: int
-    """When this tick came to be, nanoseconds since 1970-01-01 UTC; the quote holds until the next tick."""
-    sequence: int
-    """Number of the tick since 1970; a larger number is a newer quote of the same symbol."""
-    bid: float
-    ask: float
-    last: float
-    bid_size: int
-    ask_size: int
-    last_size: int
-    volume: int
-    """Shares traded since New York's midnight, this tick included."""
-
-
-class DayStatistics(msgspec.Struct, frozen=True, gc=False):
-    """Open, high and low of the trades since New York's midnight, and the day before's last trade; USD."""
-
-    open: float
-    high: float
-    low: float
-    previous_close: float
+_AVERAGE_PLACES = 6
 
 
 class Market:
-    """Quotes and bars of any symbol at any time, for one seed.
+    """Quotes and bars of any instrument at any time, for one seed.
 
     No state but memos: two markets of one seed answer alike, whatever was asked before. May be used from several threads.
     """
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._series: dict[str, Series] = {}
+        self._series: dict[str, Instrument] = {}
         self._day: Window = (0, 0)
-        self._latest: dict[str, tuple[int, int, Quote]] = {}
 
     def quote(self, symbol: str, time_ns: int) -> Quote:
         """The quote that stands at `time_ns`."""
-        latest = self._latest.get(symbol)
+        series = self._series.get(symbol) or self._new_series(symbol)
+        # Whoever asks next most often asks for the same tick: other subscribers, the matching of orders.
+        latest = series.latest
         if latest is not None and latest[0] <= time_ns < latest[1]:
             return latest[2]
+        return series.timed_quote_at(time_ns)[2]
+
+    def source(self, symbol: str) -> Callable[[int], TimedQuote]:
+        """What answers as `quote` does for one symbol, and tells how long that stands: for who asks on and on."""
         series = self._series.get(symbol) or self._new_series(symbol)
-        quote = self._quote(series, symbol, time_ns)
-        # Whoever asks next most often asks for the same tick: other subscribers, the matching of orders.
-        self._latest[symbol] = (quote.time_ns, series.time_of(quote.sequence + 1), quote)
-        return quote
+        return series.timed_quote_at
+
+    def run(self, symbol: str, time_ns: int, count: int) -> Run:
+        """The quote that stands at `time_ns` and those after it, for less than they cost one by one."""
+        series = self._series.get(symbol) or self._new_series(symbol)
+        return series.run(time_ns, count)
 
     def quotes(self, symbol: str, start_ns: int, end_ns: int) -> Iterator[Quote]:
         """Every tick in `[start_ns, end_ns)`, oldest first."""
         series = self._series.get(symbol) or self._new_series(symbol)
-        for sequence in range(series.ticks_before(start_ns), series.ticks_before(end_ns)):
+        beyond = series.ticks_before(min(end_ns, series.shape.ends_ns))
+        for sequence in range(series.ticks_before(start_ns), beyond):
             yield self.quote(symbol, series.time_of(sequence))
 
     def day(self, symbol: str, time_ns: int) -> DayStatistics:
-        """The day so far, the tick that stands at `time_ns` included."""
+        """The day so far, the tick that stands at `time_ns` included; of an expired instrument its last day."""
         series = self._series.get(symbol) or self._new_series(symbol)
-        midnight = self._midnight(time_ns)
-        today = series.extent(midnight, time_ns + 1)
-        before = series.tick_at(midnight - 1)
+        time_ns = min(time_ns, series.shape.ends_ns - 1)
+        midnight, scale = self._midnight(time_ns), series.shape.scale
+        today = series.extent_of(((midnight, time_ns + 1),))
         if today is None:
             raise AssertionError(f"no tick of {symbol} between New York's midnight and {time_ns}")
         opening, high, low, _ = today.trades
-        return DayStatistics(opening / 100, high / 100, low / 100, before[3] / 100)
+        before = self.quote(symbol, midnight - 1)
+        return DayStatistics(opening / scale, high / scale, low / scale, before.last)
+
+    def depth(self, symbol: str, time_ns: int, rows: int) -> Depth:
+        """The best `rows` prices of both sides; the first are the quote's, with its sizes. Both are empty for an index."""
+        quote, listed = self.quote(symbol, time_ns), listing(symbol)
+        return depth_of(quote, self._series[symbol].shape, listed.security_type, listed.exchange, rows)
+
+    def greeks(self, symbol: str, time_ns: int, side: Side = "model") -> Greeks | None:
+        """An option's greeks at the tick that stands at `time_ns`, computed from its bid, ask, last or theoretical price.
+
+        None for what is no option, for an expired one, and where no volatility gives the price.
+        """
+        series = self._series.get(symbol) or self._new_series(symbol)
+        if not isinstance(series, OptionSeries) or time_ns >= series.shape.ends_ns:
+            return None
+        return series.greeks_at(time_ns, side)
 
     def bars(
         self,
@@ -93,38 +103,40 @@ class Market:
         start: datetime,
         end: datetime,
         bar_size: BarSize,
-        what: WhatToShow = "TRADES",
+        what: Kind = "TRADES",
         *,
         regular_hours: bool = True,
     ) -> list[Bar]:
         """The bars that start in `[start, end)`, oldest first; a bar that `end` cuts holds what came before `end`.
 
         `start` and `end` are aware datetimes, `bar_size` and `what` in IBKR's spelling. Spans without a tick are left out.
-        The prices are exactly those the quotes of the same time show, whatever the size.
+        The prices are exactly those the quotes of the same time show, whatever the size, but for some averages. ADJUSTED_LAST
+        is TRADES, as nothing splits or pays dividends. BID_ASK has the average bid as open, the highest ask, the lowest bid and
+        the average ask as close; the averages are the ticks' for up to an hour, and of a longer bar those of cells of five
+        minutes, whose open, high, low and close stand for their ticks. An index has no bars of its book.
         """
         series = self._series.get(symbol) or self._new_series(symbol)
-        found = spans(to_ns(start), to_ns(end), bar_size, regular_hours=regular_hours)
-        extents = ((span.start_ns, series.extent_of(span.windows)) for span in found)
-        return [_bar(start_ns, extent, what, series.spread) for start_ns, extent in extents if extent]
+        found = spans(to_ns(start), to_ns(end), bar_size, regular_hours=regular_hours, group=self._hours(symbol))
+        bars = (_bar(series, span, what) for span in found)
+        return [bar for bar in bars if bar is not None]
 
-    def _quote(self, series: Series, symbol: str, time_ns: int) -> Quote:
-        sequence, tick_ns, bid, last, bits = series.tick_at(time_ns)
-        traded, traded_before = series.volume_to(sequence + 1), series.volume_to(sequence)
-        return Quote(
-            symbol,
-            tick_ns,
-            sequence,
-            bid / 100,
-            (bid + series.spread) / 100,
-            last / 100,
-            100 + (bits >> 32) % 10 * 100,
-            100 + (bits >> 40) % 10 * 100,
-            traded - traded_before,
-            traded - series.volume_base(self._midnight(tick_ns)),
-        )
+    def schedule(self, symbol: str, start: datetime, end: datetime) -> list[Session]:
+        """The regular sessions that touch `[start, end)`, oldest first; aware datetimes."""
+        first, beyond = start.astimezone(NEW_YORK).date(), end.astimezone(NEW_YORK).date() + timedelta(days=2)
+        found = sessions(self._hours(symbol), first, beyond)
+        return [one for one in found if one.liquid_closes > start and one.liquid_opens < end]
 
-    def _new_series(self, symbol: str) -> Series:
-        return self._series.setdefault(symbol, Series(self.seed, symbol))
+    def _hours(self, symbol: str) -> Group:
+        return listing(symbol).hours
+
+    def _new_series(self, symbol: str) -> Instrument:
+        parsed = parse(symbol)
+        if parsed.security_type != "OPT":
+            return self._series.setdefault(symbol, Series(symbol, shape_of(self.seed, symbol)))
+        underlying = self._series.get(parsed.root) or self._new_series(parsed.root)
+        if not isinstance(underlying, Series):
+            raise TypeError(f"{symbol} is an option on an option")
+        return self._series.setdefault(symbol, OptionSeries(self.seed, symbol, parsed, underlying))
 
     def _midnight(self, time_ns: int) -> int:
         day = self._day
@@ -133,12 +145,32 @@ class Market:
         return day[0]
 
 
-def _bar(start_ns: int, extent: Extent, what: WhatToShow, spread: int) -> Bar:
-    start = from_ns(start_ns)
-    if what == "TRADES":
-        opening, high, low, close = (cents / 100 for cents in extent.trades)
-        average = round((high + low + close) / 3, 3)
-        return Bar(start, opening, high, low, close, extent.volume, average, extent.ticks)
-    offset = {"BID": 0, "MIDPOINT": spread // 2, "ASK": spread}[what]
-    opening, high, low, close = ((cents + offset) / 100 for cents in extent.bids)
+def _bar(series: Instrument, span: Span, what: Kind) -> Bar | None:
+    scale, start = series.shape.scale, from_ns(span.start_ns)
+    if what in INDICATORS:
+        return Bar(start, *indicator_bar(series.shape, what, span.windows), -1, -1.0, -1)
+    if not series.shape.lot and what not in ("TRADES", "ADJUSTED_LAST"):
+        return None
+    if what == "BID_ASK":
+        averages = series.averages_of(span.windows)
+        return None if averages is None else _book_bar(start, averages, scale)
+    extent = series.extent_of(span.windows)
+    return None if extent is None else _price_bar(start, extent, what, scale)
+
+
+def _price_bar(start: datetime, extent: Extent, what: Kind, scale: int) -> Bar:
+    if what in ("TRADES", "ADJUSTED_LAST"):
+        opening, high, low, close = (price / scale for price in extent.trades)
+        return Bar(start, opening, high, low, close, extent.volume, round((high + low + close) / 3, 3), extent.ticks)
+    if what == "MIDPOINT":
+        opening, high, low, close = (
+            (bid + ask) / (2 * scale) for bid, ask in zip(extent.bids, extent.asks, strict=True)
+        )
+    else:
+        opening, high, low, close = (price / scale for price in (extent.bids if what == "BID" else extent.asks))
     return Bar(start, opening, high, low, close, -1, -1.0, -1)
+
+
+def _book_bar(start: datetime, averages: Averages, scale: int) -> Bar:
+    bid, ask = (round(price / scale, _AVERAGE_PLACES) for price in (averages.bid, averages.ask))
+    return Bar(start, bid, averages.high_ask / scale, averages.low_bid / scale, ask, -1, -1.0, -1)

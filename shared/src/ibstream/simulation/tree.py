@@ -3,17 +3,19 @@
 A UTC day is one cell. Its open and close come from value noise over the days, its high and low from a hash. Each cell is
 split into children by a Brownian bridge kept within the parent's high and low, one child reaching the high and one the low;
 so on down to cells of five seconds, and in these stand the single ticks. Any moment is reached in O(levels), and a bar of any
-size is folded from a few cells yet agrees to the cent with the ticks inside it.
+size is folded from a few cells yet agrees to the increment with the ticks inside it.
 
-All prices are integer cents of the bid. The ask stands a constant spread above it.
+All prices are integers, multiples of the price increment, and the bid's. The ask stands a constant spread above it.
 """
 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
-from ibstream.simulation.hashing import signed_unit, splitmix64, stable_hash
+from ibstream.simulation.hashing import signed_unit, splitmix64
+from ibstream.simulation.shapes import Shape
 
 NS_PER_S = 1_000_000_000
 RATIOS = (2, 2, 2, 2, 3, 2, 3, 5, 2, 2, 3)
@@ -35,7 +37,7 @@ LEAF_LEVEL = len(RATIOS)
 LEAF_NS = DURATIONS_NS[LEAF_LEVEL]
 
 Cell = tuple[int, int, int, int]
-"""Open, high, low, close in cents."""
+"""Open, high, low, close in increments."""
 
 # A day's close wanders as a sum of these octaves; amplitudes grow with the root of the period, as a random walk's do.
 _OCTAVE_DAYS = (1, 4, 16, 64, 256)
@@ -45,29 +47,17 @@ _UNIFORM_TO_SIGMA = math.sqrt(3.0)
 _REACH_MIN, _REACH_MAX = 0.15, 0.95
 """How far, in standard deviations, a cell's high and low stand beyond its open and close."""
 
-_LOWEST_BASE_USD, _HIGHEST_BASE_USD = 20.0, 600.0
-
 
 class PriceTree:
-    """The path of one symbol under one seed. Pure but for a memo of the cells looked at last; safe to share with a thread."""
+    """The path of one shape. Pure but for a memo of the cells looked at last; safe to share with a thread."""
 
-    def __init__(self, seed: int, symbol: str) -> None:
-        self.key = splitmix64(splitmix64(seed) ^ stable_hash(symbol))
-        traits = splitmix64(self.key ^ 0x5452414954)
-        base = (traits & 0xFFFF) / 65536.0
-        self._log_base = math.log(_LOWEST_BASE_USD) + base * math.log(_HIGHEST_BASE_USD / _LOWEST_BASE_USD)
-        self.daily_volatility = 0.008 + 0.012 * ((traits >> 16) & 0xFF) / 255
-        """Standard deviation of a day's logarithmic return, 0.8 % to 2 %."""
-        typical_cents = math.exp(self._log_base) * 100
+    def __init__(self, shape: Shape) -> None:
+        self.key = shape.key
+        self._shape = shape
+        typical = math.exp(shape.log_base) * shape.scale
         self._sigma = tuple(
-            typical_cents * self.daily_volatility * math.sqrt(length / DURATIONS_NS[0]) for length in DURATIONS_NS
+            typical * shape.daily_volatility * math.sqrt(length / DURATIONS_NS[0]) for length in DURATIONS_NS
         )
-        self.spread = 2 if typical_cents < 20_000 else 4
-        """Ask minus bid in cents. Even, so that the midpoint lies on the 0.01 tick as well."""
-        self.ticks_per_leaf = 5 + (traits >> 24) % 16
-        """5 to 20 ticks in five seconds: one to four a second."""
-        self.volume_per_leaf = 400 + (traits >> 32) % 3_000
-        """Mean volume of five seconds in shares."""
         self._memo: list[tuple[int, tuple[Cell, ...]] | None] = [None] * (LEAF_LEVEL + 1)
 
     def cell(self, level: int, index: int) -> Cell:
@@ -82,7 +72,7 @@ class PriceTree:
         return memo[1][child]
 
     def leaf_sigma(self) -> float:
-        """Standard deviation of the price over a leaf, in cents."""
+        """Standard deviation of the price over a leaf, in increments."""
         return self._sigma[LEAF_LEVEL]
 
     def _day(self, day: int) -> Cell:
@@ -100,21 +90,22 @@ class PriceTree:
         return opening, high, low, closing
 
     def _anchor(self, day: int) -> int:
-        """The bid at the UTC midnight that begins `day`, in cents."""
-        log_price = self._log_base
+        """The bid at the UTC midnight that begins `day`, in increments."""
+        shape = self._shape
+        log_price = shape.log_base
         for octave, period in enumerate(_OCTAVE_DAYS):
             knot, offset = divmod(day, period)
             left, right = self._knot(octave, knot), self._knot(octave, knot + 1)
             noise = left + (right - left) * offset / period
-            log_price += noise * self.daily_volatility * _OCTAVE_GAIN * math.sqrt(period)
-        return round(math.exp(log_price) * 100)
+            log_price += noise * shape.daily_volatility * _OCTAVE_GAIN * math.sqrt(period)
+        return round(math.exp(log_price) * shape.scale)
 
     def _knot(self, octave: int, knot: int) -> float:
         return signed_unit(splitmix64(self.key ^ splitmix64((octave + 1) << 40 | knot)), 0)
 
     def _split(self, level: int, parent: int, cell: Cell) -> tuple[Cell, ...]:
         ratio = RATIOS[level - 1]
-        bits = splitmix64(self.key ^ splitmix64(level << 50 | parent))
+        bits = splitmix64(self.key ^ hashed_place(level << 50 | parent))
         path = self._bridge(cell, ratio, self._sigma[level], bits)
         return self._children(cell, path, self._sigma[level], bits)
 
@@ -148,8 +139,14 @@ class PriceTree:
         return tuple(children)
 
 
+@lru_cache(maxsize=256)
+def hashed_place(place: int) -> int:
+    """`splitmix64` of where in time something is; that is the same for all instruments, which are looked at together."""
+    return splitmix64(place)
+
+
 def _reach(sigma: float, bits: int, shift: int) -> int:
-    """A distance in cents, from 16 of the bits."""
+    """A distance in increments, from 16 of the bits."""
     return round(sigma * (_REACH_MIN + (_REACH_MAX - _REACH_MIN) * abs(signed_unit(bits, shift))))
 
 

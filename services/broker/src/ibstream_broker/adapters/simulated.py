@@ -87,7 +87,7 @@ class SimulatedBroker:
 
     async def terms(self, instrument: Instrument) -> Terms:
         """Look an instrument up."""
-        listing = self._instruments.by_symbol(instrument.symbol)
+        listing = self._instruments.stock(instrument.symbol)
         if listing is None:
             raise InstrumentRefused(Reason.UNKNOWN_INSTRUMENT, f"the simulated market has no {instrument.symbol}")
         return Terms(con_id=listing.con_id, price_tick=PRICE_TICK)
@@ -112,9 +112,10 @@ class SimulatedBroker:
             symbol=request.instrument.symbol,
             side=request.side,
             quantity=request.quantity,
-            order_type=request.order_type,
+            order_type=sim.OrderType(request.order_type),
             limit_price=request.limit_price,
-            time_in_force=request.time_in_force,
+            time_in_force=sim.TimeInForce(request.time_in_force),
+            outside_rth=request.outside_regular_hours,
         )
         self._report(self._engine.submit(ticket, self._clock.time_ns()))
 
@@ -165,8 +166,10 @@ class SimulatedBroker:
     def _report_one(self, order_id: int, event: sim.Event) -> None:
         """In IBKR's words."""
         match event:
-            case sim.Accepted() | sim.Replaced():
+            case sim.Accepted() | sim.Replaced() | sim.Reduced():
                 self._on_input(self._seen(order_id))
+            case sim.Held():
+                self._on_input(self._status(order_id, "PreSubmitted", self._filled(order_id)))
             case sim.Working():
                 self._on_input(self._status(order_id, "Submitted", self._filled(order_id)))
             case sim.Filled():
@@ -175,6 +178,8 @@ class SimulatedBroker:
                 self._complete(order_id, "Cancelled")
                 filled = self._orders[order_id].quantity - event.remaining
                 self._on_input(self._status(order_id, "Cancelled", filled))
+            case sim.LegFilled() | sim.Corrected() | sim.Rebooked():
+                raise AssertionError("the broker sends no combos and corrects nothing")
             case sim.Rejected() | sim.Refused():
                 self._on_input(_code(order_id, event.code, event.text))
             case _:
@@ -194,8 +199,9 @@ class SimulatedBroker:
             exchange="SIMULATED",
             executed_at=self._clock.now(),
         )
+        realized_pnl = None if fill.realized_pnl is None else fill.realized_pnl * fill.usd_rate
         charged = CommissionReported(
-            exec_id=fill.exec_id, commission=fill.commission, currency="USD", realized_pnl=fill.realized_pnl
+            exec_id=fill.exec_id, commission=fill.commission, currency="USD", realized_pnl=realized_pnl
         )
         self._executions.append(executed)
         self._commissions.append(charged)

@@ -45,7 +45,7 @@ class SimulatedBars:
     async def bars(self, request: BarsRequest) -> list[Bar]:
         """The bars of the period, computed in a thread so that the event loop goes on."""
         symbol = request.instrument.symbol
-        if self._instruments.by_symbol(symbol) is None:
+        if self._instruments.stock(symbol) is None:
             raise BarsRefused(FailureReason.UNKNOWN_INSTRUMENT, f"the simulated market has no {symbol}")
         end = request.end or self._clock.now()
         found = await asyncio.to_thread(

@@ -60,7 +60,7 @@ class SimulatedFeed:
         """Begin to tick for all that the simulated market has."""
         known = []
         for instrument in instruments:
-            if self._instruments.by_symbol(instrument.symbol) is None:
+            if self._instruments.stock(instrument.symbol) is None:
                 text = f"the simulated market has no {instrument.symbol}"
                 self._on_subscription(instrument.symbol, SubscriptionOutcome.UNKNOWN_INSTRUMENT, text, 200)
             else:

@@ -10,8 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ibstream_gateway_emulator.protocol.errors import ProtocolError
-from ibstream_gateway_emulator.protocol.framing import FRAME_BYTES_MAX, Frame, FrameReader, Hello, Inbound, frame
-from ibstream_gateway_emulator.protocol.handshake import negotiate
+from ibstream_gateway_emulator.protocol.framing import (
+    FRAME_BYTES_MAX,
+    Frame,
+    FrameReader,
+    FrameSplitter,
+    Hello,
+    Inbound,
+    frame,
+    frame_bytes,
+)
+from ibstream_gateway_emulator.protocol.handshake import VersionError, negotiate
 
 HELLO = b"API\0" + struct.pack(">I", 9) + b"v157..178"
 CONVERSATION = HELLO + frame(("71", "2", "1", "")) + frame(("49", "1")) + frame(("6", "2", "1", "ÄÖ"))
@@ -54,6 +63,7 @@ def test_what_is_framed_is_read_back(messages: list[list[str]]) -> None:
         (b"v100..187 +PACEAPI", Hello(100, 187, "+PACEAPI")),
         (b"v178", Hello(178, 178, "")),
         (b"v157..178\0", Hello(157, 178, "")),
+        (b"v100..187 -a --b=c d", Hello(100, 187, "-a --b=c d")),
     ],
 )
 def test_clients_introduce_themselves_in_several_ways(version: bytes, expected: Hello) -> None:
@@ -65,6 +75,7 @@ def test_clients_introduce_themselves_in_several_ways(version: bytes, expected: 
     [
         b"GET / HTTP/1.1\r\n\r\n",
         b"API\0" + struct.pack(">I", 5) + b"hello",
+        b"API\0" + struct.pack(">I", 12) + "v٣٣٣..178".encode(),
         HELLO + struct.pack(">I", 0),
         HELLO + struct.pack(">I", FRAME_BYTES_MAX + 1),
         HELLO + struct.pack(">I", 3) + b"abc",
@@ -95,5 +106,20 @@ def test_the_newest_version_both_sides_speak_is_spoken(hello: Hello, version: in
 
 @pytest.mark.parametrize("hello", [Hello(100, 175, ""), Hello(201, 225, "")])
 def test_a_client_of_other_versions_is_refused(hello: Hello) -> None:
-    with pytest.raises(ProtocolError, match="versions"):
+    """The reason names the versions of both sides, for the log."""
+    with pytest.raises(
+        VersionError, match=f"speaks versions {hello.version_min} to {hello.version_max}, this gateway 176"
+    ):
         negotiate(hello)
+
+
+def test_fields_that_are_bytes_make_the_same_frame() -> None:
+    assert frame_bytes(b"2", b"6", b"7", b"0", b"300") == frame(("2", "6", "7", "0", "300"))
+
+
+def test_frames_left_in_the_iterator_come_with_the_next_bytes() -> None:
+    splitter = FrameSplitter()
+    first = splitter.feed(frame(("1",)) + frame(("2",)) + frame(("3",))[:3])
+    assert next(first) == b"1\0"
+    first.close()  # type: ignore[attr-defined]  # it is a generator
+    assert list(splitter.feed(frame(("3",))[3:])) == [b"2\0", b"3\0"]

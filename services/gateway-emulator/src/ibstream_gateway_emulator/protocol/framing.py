@@ -17,9 +17,14 @@ from ibstream_gateway_emulator.protocol.errors import ProtocolError
 FRAME_BYTES_MAX = 0xFFFFFF
 """The longest frame a client may send; the official client libraries hold to the same limit."""
 
+HELLO_BYTES_MAX = 4_096
+"""The longest frame with which a client may introduce itself: who has not done so yet gets no megabytes."""
+FIELDS_MAX = 100_000
+"""The most fields of one frame of a client; an order with a thousand legs has a tenth of that."""
+
 _PREFIX = b"API\0"
 _LENGTH = struct.Struct(">I")
-_HELLO = re.compile(r"v(\d{1,9})(?:\.\.(\d{1,9}))?(?: (.*))?")
+_HELLO = re.compile(r"v([0-9]{1,9})(?:\.\.([0-9]{1,9}))?(?: (.*))?")
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -40,6 +45,43 @@ class Frame(msgspec.Struct, frozen=True):
 Inbound = Hello | Frame
 
 
+class FrameSplitter:
+    """Cuts a stream of bytes into the payloads of its frames, in time linear in the bytes however they were glued.
+
+    Raises `ProtocolError` for a frame that is empty or longer than `bytes_max`; it must not be fed again after that.
+    """
+
+    def __init__(self, bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self.bytes_max = bytes_max
+        """The longest frame that is taken; may be changed between two frames."""
+        self._buffer = bytearray()
+        self._read = 0
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The payloads that `data` completes, oldest first. What is not taken from the iterator comes with the next."""
+        self._buffer += data
+        try:
+            while (payload := self._next()) is not None:
+                yield payload
+        finally:
+            # Once for all frames: cutting off each by itself would move the rest of the buffer every time.
+            del self._buffer[: self._read]
+            self._read = 0
+
+    def _next(self) -> bytes | None:
+        start = self._read + _LENGTH.size
+        if len(self._buffer) < start:
+            return None
+        (length,) = _LENGTH.unpack_from(self._buffer, self._read)
+        if not 0 < length <= self.bytes_max:
+            raise ProtocolError(f"a frame of {length} bytes; allowed are 1 to {self.bytes_max}")
+        end = start + length
+        if len(self._buffer) < end:
+            return None
+        self._read = end
+        return bytes(self._buffer[start:end])
+
+
 class FrameReader:
     """Eats the bytes of one client and returns what they mean.
 
@@ -47,42 +89,28 @@ class FrameReader:
     """
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
-        self._began = False
+        self._head = b""
+        self._frames = FrameSplitter(HELLO_BYTES_MAX)
         self._greeted = False
 
     def feed(self, data: bytes) -> Iterator[Inbound]:
         """The messages that `data` completes, oldest first."""
-        self._buffer += data
-        if not self._began:
-            self._begin()
-        while self._began and (payload := self._next_payload()) is not None:
+        for payload in self._frames.feed(self._behind_prefix(data)):
             if self._greeted:
-                yield Frame(_fields(payload))
+                yield Frame(split_fields(payload, FIELDS_MAX))
             else:
                 self._greeted = True
+                self._frames.bytes_max = FRAME_BYTES_MAX
                 yield _hello(payload)
 
-    def _begin(self) -> None:
-        head = bytes(self._buffer[: len(_PREFIX)])
-        if not _PREFIX.startswith(head):
-            raise ProtocolError(f"a client begins with {_PREFIX!r}, not with {head!r}")
-        if head == _PREFIX:
-            del self._buffer[: len(_PREFIX)]
-            self._began = True
-
-    def _next_payload(self) -> bytes | None:
-        if len(self._buffer) < _LENGTH.size:
-            return None
-        (length,) = _LENGTH.unpack_from(self._buffer)
-        if not 0 < length <= FRAME_BYTES_MAX:
-            raise ProtocolError(f"a frame of {length} bytes; allowed are 1 to {FRAME_BYTES_MAX}")
-        end = _LENGTH.size + length
-        if len(self._buffer) < end:
-            return None
-        payload = bytes(self._buffer[_LENGTH.size : end])
-        del self._buffer[:end]
-        return payload
+    def _behind_prefix(self, data: bytes) -> bytes:
+        missing = len(_PREFIX) - len(self._head)
+        if not missing:
+            return data
+        self._head += data[:missing]
+        if not _PREFIX.startswith(self._head):
+            raise ProtocolError(f"a client begins with {_PREFIX!r}, not with {self._head!r}")
+        return data[missing:]
 
 
 def frame(fields: Iterable[str]) -> bytes:
@@ -91,11 +119,22 @@ def frame(fields: Iterable[str]) -> bytes:
     return _LENGTH.pack(len(payload)) + payload
 
 
-def _fields(payload: bytes) -> tuple[str, ...]:
-    text = _decode(payload)
-    if not text.endswith("\0"):
+def frame_bytes(*fields: bytes) -> bytes:
+    """The same of fields that are bytes already; none may hold a NUL. `frame_bytes(b"2", b"6", b"7", b"0", b"300")`."""
+    payload = b"\0".join(fields) + b"\0"
+    return _LENGTH.pack(len(payload)) + payload
+
+
+def split_fields(payload: bytes, fields_max: int = FRAME_BYTES_MAX) -> tuple[str, ...]:
+    """The fields in a frame's payload. Raises `ProtocolError` if the last is not ended, there are more than `fields_max`, or
+    the bytes are not UTF-8.
+    """
+    if not payload.endswith(b"\0"):
         raise ProtocolError("a frame whose last field is not ended by a NUL")
-    return tuple(text[:-1].split("\0"))
+    number = payload.count(b"\0")
+    if number > fields_max:
+        raise ProtocolError(f"a frame of {number} fields; allowed are {fields_max}")
+    return tuple(_decode(payload[:-1]).split("\0"))
 
 
 def _hello(payload: bytes) -> Hello:

@@ -1,9 +1,12 @@
 """How the types in the annotations of messages lie on the wire: the one place from which reading and writing are derived.
 
 An `int`, `str`, `bool` or `Number` is one field; `X | None` is empty, or one of the largest numbers, where it is unset. A
-tuple is its length and its items, a Struct is its fields one after the other. `Annotated` adds what a type alone cannot say:
-`Since` and `Until` for fields that only some versions have, `UnsetAs` for how None is written, `Combination` for legs that are there only
-if the contract before them is a combination, `Flagged` for a Struct behind a flag.
+tuple is its length and its items, a Struct is its fields one after the other. `Annotated` adds what a type cannot say alone:
+
+Since         the field is there only from a server version on
+UnsetAs       how None is written
+Combination   the legs are there only if the contract before them is a combination
+Flagged       the Struct is there only if the flag before it says so
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_typ
 
 import msgspec
 
-from ibstream_gateway_emulator.protocol.fields import Contract, Cursor, Number, Pen
+from ibstream_gateway_emulator.protocol.fields import ITEMS_MAX, Contract, Cursor, Number, Pen
 
 Read = Callable[[Cursor], Any]
 Write = Callable[[Pen, Any], None]
@@ -60,8 +63,8 @@ class Place(msgspec.Struct, frozen=True):
     default: Any = msgspec.NODEFAULT
 
 
-def _put(pen: Pen, value: Any) -> None:
-    pen.put(value)
+def _put_nothing(_pen: Pen, _value: Any) -> None:
+    pass
 
 
 def _write_contract(pen: Pen, contract: Contract) -> None:
@@ -70,12 +73,17 @@ def _write_contract(pen: Pen, contract: Contract) -> None:
         pen.put(value)
 
 
+def _write_integer(pen: Pen, value: int) -> None:
+    # Spares `Pen.put` its questions: most fields of most messages are numbers like this.
+    pen.fields.append(str(int(value)))
+
+
 _SINGLE: dict[Any, Kind] = {
-    int: Kind(Cursor.integer, _put),
-    str: Kind(Cursor.text, _put),
-    bool: Kind(Cursor.flag, _put),
-    Decimal: Kind(Cursor.number, _put),
-    Number: Kind(Cursor.number, _put),
+    int: Kind(Cursor.integer, _write_integer),
+    str: Kind(Cursor.text, Pen.put),
+    bool: Kind(Cursor.flag, Pen.put),
+    Decimal: Kind(Cursor.number, Pen.put),
+    Number: Kind(Cursor.number, Pen.put),
     Contract: Kind(Cursor.twelve, _write_contract),
 }
 _OPTIONAL: dict[Any, Read] = {int: Cursor.optional_integer, Decimal: Cursor.decimal, Number: Cursor.decimal}
@@ -97,16 +105,23 @@ def read_struct(struct: type[T], cursor: Cursor, *, is_tolerant: bool = False) -
         if cursor.server_version < place.kind.since:
             continue
         if is_tolerant and not cursor.left and place.default is not msgspec.NODEFAULT:
-            break
+            continue
         values[place.name] = place.kind.read(cursor)
     return struct(**values)
 
 
 def write_struct(pen: Pen, value: msgspec.Struct) -> None:
     """The fields of a Struct."""
-    for place in places(type(value)):
-        if pen.server_version >= place.kind.since:
-            place.kind.write(pen, getattr(value, place.name))
+    writers = _writers(type(value), pen.server_version)
+    for write, field in zip(writers, msgspec.structs.astuple(value), strict=True):
+        write(pen, field)
+
+
+@cache
+def _writers(struct: type[msgspec.Struct], server_version: int) -> tuple[Write, ...]:
+    """What writes each field of a Struct; the fields that the version has not got are written by nothing."""
+    kinds = [place.kind for place in places(struct)]
+    return tuple(kind.write if server_version >= kind.since else _put_nothing for kind in kinds)
 
 
 def kind_of(hint: Any) -> Kind:
@@ -119,7 +134,7 @@ def kind_of(hint: Any) -> Kind:
     if origin in (Union, UnionType) and NoneType in arguments:
         return _optional(Union[tuple(one for one in arguments if one is not NoneType)])  # noqa: UP007 - computed
     if origin is tuple and arguments[1:] == (...,):
-        return _list(kind_of(arguments[0]))
+        return list_of(kind_of(arguments[0]))
     if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
         return Kind(lambda cursor: read_struct(hint, cursor), write_struct)
     raise TypeError(f"{hint!r} has no form on the wire")
@@ -129,7 +144,7 @@ def _optional(hint: Any) -> Kind:
     read = _OPTIONAL.get(hint)
     if read is None:
         raise TypeError(f"{hint!r} | None has no form on the wire")
-    return Kind(read, _put)
+    return Kind(read, Pen.put)
 
 
 def _marked(hint: Any, marks: tuple[Any, ...]) -> Kind:
@@ -167,9 +182,11 @@ def _flagged(hint: Any) -> Kind:
     return Kind(read, write)
 
 
-def _list(item: Kind) -> Kind:
+def list_of(item: Kind, items_max: int = ITEMS_MAX) -> Kind:
+    """A list: its length, at most `items_max`, then its items."""
+
     def read(cursor: Cursor) -> Any:
-        return tuple([item.read(cursor) for _ in range(cursor.count())])
+        return tuple([item.read(cursor) for _ in range(cursor.count(items_max))])
 
     def write(pen: Pen, values: Any) -> None:
         pen.put(len(values))

@@ -1,209 +1,205 @@
-"""The longest message of the protocol: placeOrder, some hundred fields, many of them present only under conditions.
+"""The longest request of the protocol: placeOrder, some hundred fields, many of them present only under conditions.
 
-All fields are read under their names in the API, so that an attribute which is not supported can be refused by name. The
-few that matter here have a typed place of their own in `PlaceOrder`.
+All fields are kept under their names in the API, so that an order can be told back with all that the client said, and what is
+not supported can be refused by name. What an order desk works with has a typed place or property in `PlaceOrder`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
+from ibstream_gateway_emulator.protocol.base import Request
 from ibstream_gateway_emulator.protocol.errors import FieldError
-from ibstream_gateway_emulator.protocol.fields import Contract, Cursor
+from ibstream_gateway_emulator.protocol.fields import Contract, Cursor, Pen, TagValue
+from ibstream_gateway_emulator.protocol.order_layout import Values, read_layout, write_layout
+from ibstream_gateway_emulator.protocol.order_parts import ComboLeg, Condition
+from ibstream_gateway_emulator.protocol.place_order_layout import LAYOUT
 
-_FA_PROFILE_GONE_SINCE = 177
-
-_SECURITY_ID = ("secIdType", "secId")
-_TERMS = (
-    "ocaGroup", "account", "openClose", "origin", "orderRef", "transmit", "parentId", "blockOrder", "sweepToFill",
-    "displaySize", "triggerMethod", "outsideRth", "hidden",
-)  # fmt: skip
-_ALLOCATION = (
-    "sharesAllocation", "discretionaryAmt", "goodAfterTime", "goodTillDate", "faGroup", "faMethod", "faPercentage",
-)  # fmt: skip
-_EXECUTION = (
-    "modelCode", "shortSaleSlot", "designatedLocation", "exemptCode", "ocaType", "rule80A", "settlingFirm", "allOrNone",
-    "minQty", "percentOffset", "eTradeOnly", "firmQuoteOnly", "nbboPriceCap", "auctionStrategy", "startingPrice",
-    "stockRefPrice", "delta", "stockRangeLower", "stockRangeUpper", "overridePercentageConstraints", "volatility",
-    "volatilityType", "deltaNeutralOrderType", "deltaNeutralAuxPrice",
-)  # fmt: skip
-_DELTA_NEUTRAL_ORDER = (
-    "deltaNeutralConId", "deltaNeutralSettlingFirm", "deltaNeutralClearingAccount", "deltaNeutralClearingIntent",
-    "deltaNeutralOpenClose", "deltaNeutralShortSale", "deltaNeutralShortSaleSlot", "deltaNeutralDesignatedLocation",
-)  # fmt: skip
-_TRAIL_AND_SCALE = (
-    "continuousUpdate", "referencePriceType", "trailStopPrice", "trailingPercent", "scaleInitLevelSize",
-    "scaleSubsLevelSize", "scalePriceIncrement",
-)  # fmt: skip
-_SCALE = (
-    "scalePriceAdjustValue", "scalePriceAdjustInterval", "scaleProfitOffset", "scaleAutoReset", "scaleInitPosition",
-    "scaleInitFillQty", "scaleRandomPercent",
-)  # fmt: skip
-_HEDGE = ("scaleTable", "activeStartTime", "activeStopTime", "hedgeType")
-_CLEARING = ("optOutSmartRouting", "clearingAccount", "clearingIntent", "notHeld", "deltaNeutralContract")
-_CONTRACT_HEDGE = ("deltaNeutralContractConId", "deltaNeutralContractDelta", "deltaNeutralContractPrice")
-_PRICING = ("algoId", "whatIf", "orderMiscOptions", "solicited", "randomizeSize", "randomizePrice")
-_PEG_BENCH = (
-    "referenceContractId", "isPeggedChangeAmountDecrease", "peggedChangeAmount", "referenceChangeAmount",
-    "referenceExchangeId",
-)  # fmt: skip
-_ADJUSTED = (
-    "adjustedOrderType", "triggerPrice", "lmtPriceOffset", "adjustedStopPrice", "adjustedStopLimitPrice",
-    "adjustedTrailingAmount", "adjustableTrailingUnit", "extOperator", "softDollarTierName", "softDollarTierValue",
-    "cashQty", "mifid2DecisionMaker", "mifid2DecisionAlgo", "mifid2ExecutionTrader", "mifid2ExecutionAlgo",
-    "dontUseAutoPriceForHedge", "isOmsContainer", "discretionaryUpToLimitPrice", "usePriceMgmtAlgo", "duration",
-    "postToAts", "autoCancelParent", "advancedErrorOverride", "manualOrderTime",
-)  # fmt: skip
-_PEG_BEST = ("minCompeteSize", "competeAgainstBestOffset")
-_PEG_MID = ("midOffsetAtWhole", "midOffsetAtHalf")
-
-_CONDITION_FIELDS = {1: 6, 3: 3, 4: 3, 5: 4, 6: 5, 7: 5}
-"""Number of fields after its type of a condition: price, time, margin, execution, volume, percent change."""
-_LEG_FIELDS = 8
+TYPED = {
+    "order_id": "orderId",
+    "contract": "contract",
+    "action": "action",
+    "quantity": "totalQuantity",
+    "order_type": "orderType",
+    "limit_price": "lmtPrice",
+    "aux_price": "auxPrice",
+    "tif": "tif",
+}
+"""The places of `PlaceOrder` and the names of their fields; all others are in `attributes`."""
+_TEXTS = ("action", "orderType", "tif")
 
 
-class PlaceOrder(msgspec.Struct, frozen=True, kw_only=True):
-    """A new order, or a change of a working one with the same id."""
+class PlaceOrder(Request, frozen=True, kw_only=True):
+    """A new order, or a change of a working one with the same id. What is None was left empty by the client."""
 
+    HEAD = (3,)
     order_id: int
     contract: Contract
     action: str
     quantity: Decimal | None
     order_type: str
-    limit_price: Decimal | None
-    aux_price: Decimal | None
-    tif: str
-    attributes: dict[str, str]
-    """Every other field, under its name in the API, as it came."""
+    limit_price: Decimal | None = None
+    aux_price: Decimal | None = None
+    tif: str = ""
+    attributes: dict[str, Any] = msgspec.field(default_factory=dict)
+    """Every other field under its name in the API, as `place_order_layout` types it: bool, int, Decimal, str, a tuple where
+    it is a list, None where it is unset. Names whose group was not sent are absent."""
+
+    @classmethod
+    def read(cls, cursor: Cursor) -> PlaceOrder:
+        """The request from behind its id. Raises `FieldError` where a field is missing or cannot be read."""
+        values: Values = {}
+        read_layout(LAYOUT, cursor, values)
+        return cls._of(values)
+
+    @classmethod
+    def read_in_part(cls, cursor: Cursor) -> PlaceOrder:
+        """What can be read before the first field that cannot; the rest is empty."""
+        values: Values = {**dict.fromkeys(TYPED.values()), "contract": Contract(), **dict.fromkeys(_TEXTS, "")}
+        with contextlib.suppress(FieldError):
+            read_layout(LAYOUT, cursor, values)
+        return cls._of(values)
+
+    @classmethod
+    def _of(cls, values: Values) -> PlaceOrder:
+        places = {place: values.pop(name) for place, name in TYPED.items()}
+        places["order_id"] = places["order_id"] or 0
+        return cls(**places, attributes=values)
+
+    def write(self, pen: Pen) -> None:
+        """Write the fields in wire order; attributes that are absent are written as a client that never set them would."""
+        write_layout(LAYOUT, pen, {**self.attributes, **{name: getattr(self, place) for place, name in TYPED.items()}})
 
     @property
     def account(self) -> str:
         """The account the order is for; empty for the only one."""
-        return self.attributes["account"]
+        return self._text("account")
 
     @property
     def order_ref(self) -> str:
         """The client's own name of the order."""
-        return self.attributes["orderRef"]
+        return self._text("orderRef")
+
+    @property
+    def transmit(self) -> bool:
+        """Whether the order is to be worked, and not kept until a child order or a change says so."""
+        return bool(self.attributes.get("transmit", True))
 
     @property
     def what_if(self) -> bool:
         """Whether only margin and commission are asked for, and nothing is to be placed."""
-        return self.attributes["whatIf"] == "1"
+        return self._flag("whatIf")
 
     @property
     def outside_rth(self) -> bool:
         """Whether the order may fill outside regular trading hours."""
-        return self.attributes["outsideRth"] == "1"
+        return self._flag("outsideRth")
 
+    @property
+    def parent_id(self) -> int:
+        """The client's id of the order this one is attached to; 0 for none."""
+        return self.attributes.get("parentId") or 0
 
-def read_place_order(cursor: Cursor) -> PlaceOrder:
-    """Read the message from behind its id. Raises `FieldError` where a field cannot be read."""
-    order_id, contract = cursor.integer(), cursor.twelve()
-    attributes: dict[str, str] = {}
-    _take(cursor, attributes, _SECURITY_ID)
-    action, quantity, order_type = cursor.text(), cursor.decimal(), cursor.text()
-    limit_price, aux_price, tif = cursor.decimal(), cursor.decimal(), cursor.text()
-    _take(cursor, attributes, _TERMS)
-    _read_combination(cursor, attributes)
-    _take(cursor, attributes, _ALLOCATION)
-    if cursor.server_version < _FA_PROFILE_GONE_SINCE:
-        _take(cursor, attributes, ("faProfile",))
-    _read_execution(cursor, attributes)
-    _read_hedge_and_algo(cursor, attributes)
-    _read_pricing(cursor, attributes, order_type)
-    _read_best_and_mid(cursor, attributes, order_type)
-    return PlaceOrder(
-        order_id=order_id,
-        contract=contract,
-        action=action,
-        quantity=quantity,
-        order_type=order_type,
-        limit_price=limit_price,
-        aux_price=aux_price,
-        tif=tif,
-        attributes=attributes,
-    )
+    @property
+    def oca_group(self) -> str:
+        """The name of the group of which one order cancels the others; empty for none."""
+        return self._text("ocaGroup")
 
+    @property
+    def oca_type(self) -> int:
+        """What a fill does to the others: 1 cancel and block, 2 reduce and block, 3 reduce; 0 is not said."""
+        return self.attributes.get("ocaType") or 0
 
-def _take(cursor: Cursor, attributes: dict[str, str], names: tuple[str, ...]) -> None:
-    for name in names:
-        attributes[name] = cursor.text()
+    @property
+    def good_after_time(self) -> str:
+        """When the order begins to work; empty for at once."""
+        return self._text("goodAfterTime")
 
+    @property
+    def good_till_date(self) -> str:
+        """When a GTD order ends."""
+        return self._text("goodTillDate")
 
-def _count(cursor: Cursor, attributes: dict[str, str], name: str, fields_each: int) -> None:
-    """A number, kept under `name`, and that many groups of fields, which are skipped."""
-    number = cursor.integer()
-    attributes[name] = str(number)
-    for _ in range(number * fields_each):
-        cursor.text()
+    @property
+    def trail_stop_price(self) -> Decimal | None:
+        """Where the stop of a trailing order begins."""
+        return self._number("trailStopPrice")
 
+    @property
+    def trailing_percent(self) -> Decimal | None:
+        """How far behind the price it trails, in percent; the aux price says it in money."""
+        return self._number("trailingPercent")
 
-def _read_combination(cursor: Cursor, attributes: dict[str, str]) -> None:
-    if not cursor.contract.is_combination:
-        return
-    _count(cursor, attributes, "comboLegs", _LEG_FIELDS)
-    _count(cursor, attributes, "orderComboLegs", 1)
-    _count(cursor, attributes, "smartComboRoutingParams", 2)
+    @property
+    def limit_price_offset(self) -> Decimal | None:
+        """How far from its stop the limit of a TRAIL LIMIT order is."""
+        return self._number("lmtPriceOffset")
 
+    @property
+    def percent_offset(self) -> Decimal | None:
+        """How far from the price a relative order stays, as a fraction."""
+        return self._number("percentOffset")
 
-def _read_execution(cursor: Cursor, attributes: dict[str, str]) -> None:
-    _take(cursor, attributes, _EXECUTION)
-    if attributes["deltaNeutralOrderType"]:
-        _take(cursor, attributes, _DELTA_NEUTRAL_ORDER)
-    _take(cursor, attributes, _TRAIL_AND_SCALE)
-    if _is_positive(attributes["scalePriceIncrement"]):
-        _take(cursor, attributes, _SCALE)
+    @property
+    def cash_quantity(self) -> Decimal | None:
+        """An amount of money to trade for, instead of a quantity."""
+        return self._number("cashQty")
 
+    @property
+    def hidden(self) -> bool:
+        """Whether the order is not to be displayed."""
+        return self._flag("hidden")
 
-def _read_hedge_and_algo(cursor: Cursor, attributes: dict[str, str]) -> None:
-    _take(cursor, attributes, _HEDGE)
-    if attributes["hedgeType"]:
-        _take(cursor, attributes, ("hedgeParam",))
-    _take(cursor, attributes, _CLEARING)
-    if attributes["deltaNeutralContract"] == "1":
-        _take(cursor, attributes, _CONTRACT_HEDGE)
-    _take(cursor, attributes, ("algoStrategy",))
-    if attributes["algoStrategy"]:
-        _count(cursor, attributes, "algoParams", 2)
+    @property
+    def all_or_none(self) -> bool:
+        """Whether the order may fill only as a whole."""
+        return self._flag("allOrNone")
 
+    @property
+    def min_quantity(self) -> int | None:
+        """The least it may fill at once."""
+        return self.attributes.get("minQty")
 
-def _read_pricing(cursor: Cursor, attributes: dict[str, str], order_type: str) -> None:
-    _take(cursor, attributes, _PRICING)
-    if order_type in ("PEG BENCH", "PEGBENCH"):
-        _take(cursor, attributes, _PEG_BENCH)
-    _read_conditions(cursor, attributes)
-    _take(cursor, attributes, _ADJUSTED)
+    @property
+    def display_size(self) -> int:
+        """How much of it is displayed; 0 for all."""
+        return self.attributes.get("displaySize") or 0
 
+    @property
+    def algo_strategy(self) -> str:
+        """The algo that works the order; empty for none."""
+        return self._text("algoStrategy")
 
-def _read_conditions(cursor: Cursor, attributes: dict[str, str]) -> None:
-    number = cursor.integer()
-    attributes["conditions"] = str(number)
-    for _ in range(number):
-        kind = cursor.integer()
-        if kind not in _CONDITION_FIELDS:
-            raise FieldError(f"{kind} is no kind of order condition")
-        for _ in range(_CONDITION_FIELDS[kind]):
-            cursor.text()
-    if number:
-        _take(cursor, attributes, ("conditionsIgnoreRth", "conditionsCancelOrder"))
+    @property
+    def algo_params(self) -> dict[str, str]:
+        """The algo's parameters by name."""
+        pairs: tuple[TagValue, ...] = self.attributes.get("algoParams", ())
+        return {pair.tag: pair.value for pair in pairs}
 
+    @property
+    def legs(self) -> tuple[ComboLeg, ...]:
+        """The legs of a combination."""
+        return tuple(self.attributes.get("comboLegs", ()))
 
-def _read_best_and_mid(cursor: Cursor, attributes: dict[str, str], order_type: str) -> None:
-    if cursor.contract.exchange == "IBKRATS":
-        _take(cursor, attributes, ("minTradeQty",))
-    if order_type in ("PEG BEST", "PEGBEST"):
-        _take(cursor, attributes, _PEG_BEST)
-        if attributes["competeAgainstBestOffset"] == "Infinite":
-            _take(cursor, attributes, _PEG_MID)
-    elif order_type in ("PEG MID", "PEGMID"):
-        _take(cursor, attributes, _PEG_MID)
+    @property
+    def leg_prices(self) -> tuple[Decimal | None, ...]:
+        """The price of each leg, where they have their own."""
+        return tuple(self.attributes.get("orderComboLegs", ()))
 
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What must come true before the order works."""
+        return tuple(self.attributes.get("conditions", ()))
 
-def _is_positive(text: str) -> bool:
-    try:
-        return 0 < float(text or 0) < float("1.7976931348623157E308")
-    except ValueError:
-        raise FieldError(f"scalePriceIncrement is {text!r}, not a number") from None
+    def _text(self, name: str) -> str:
+        return self.attributes.get(name) or ""
+
+    def _flag(self, name: str) -> bool:
+        return bool(self.attributes.get(name))
+
+    def _number(self, name: str) -> Decimal | None:
+        return self.attributes.get(name)

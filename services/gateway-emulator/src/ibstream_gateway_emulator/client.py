@@ -33,6 +33,10 @@ class Outlet(Protocol):
         """End the connection after what has been written."""
         ...
 
+    def abort(self) -> None:
+        """End the connection at once, whatever is still to be written."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Client:

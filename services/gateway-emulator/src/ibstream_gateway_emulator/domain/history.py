@@ -1,41 +1,38 @@
-"""Historical bars: which period a request means, whether it may be asked, and the bars as a message."""
+"""Historical bars: which period a request means, and the bars as a message."""
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import msgspec
 
-from ibstream.contracts.data import BarSize, WhatToShow
-from ibstream.simulation.bars import BAR_SIZES, KINDS, Bar, seconds_of
+from ibstream.contracts.data import BarSize
+from ibstream.simulation.bars import Bar, Kind, seconds_of
 from ibstream.simulation.instruments import Listing
 from ibstream.simulation.market import Market
-from ibstream.simulation.periods import Unit, period_start
-from ibstream.simulation.sessions import NEW_YORK, from_ns, to_ns
+from ibstream.simulation.periods import period_start
+from ibstream.simulation.sessions import day_window, from_ns, to_ns
 from ibstream.simulation.tree import NS_PER_S
-from ibstream_gateway_emulator.domain import codes
+from ibstream_gateway_emulator.domain import codes, history_rules, times
 from ibstream_gateway_emulator.domain.codes import RequestError
-from ibstream_gateway_emulator.domain.order_record import local_time
-from ibstream_gateway_emulator.domain.times import parse_time
-from ibstream_gateway_emulator.protocol.messages import HistoricalBar, HistoricalData
+from ibstream_gateway_emulator.domain.contract_data import trading_date
+from ibstream_gateway_emulator.domain.pacing import SMALL_BAR_S, Asked
+from ibstream_gateway_emulator.protocol.messages import HistoricalBar, HistoricalData, HistoricalDataUpdate
 from ibstream_gateway_emulator.protocol.requests import ReqHistoricalData
 
 HISTORY_BEGINS = datetime(2000, 1, 3, 14, 30, tzinfo=UTC)
-"""The first bar of every instrument: an opening in New York."""
+"""The first bar of whatever has no expiry: an opening in New York."""
 BARS_MAX = 100_000
 """The most bars one answer may hold; a day of single seconds is refused, as by a Gateway."""
-
-_DURATION = re.compile(r"(\d{1,6}) ([SDWMY])")
-_LONGEST = {"S": 86_400, "D": 365, "W": 52, "M": 12, "Y": 68}
-_SMALLEST_BAR_S = {"S": 1, "D": 5, "W": 10, "M": 30, "Y": 60}
-"""Source of both: IBKR's tables of valid step sizes and maximal durations."""
-_LONGEST_OF_ONE_SECOND_BARS_S = 2_000
-_SECONDS_PER_DAY = 86_400
+SMALL_BARS_KEPT_DAYS = 183
+"""Bars of 30 seconds and less are not to be had of earlier times; source: IBKR's list of unavailable historical data."""
+EXPIRED_FUTURES_KEPT_DAYS = 731
+"""Nor is anything of futures that ended earlier."""
+_LISTED_DAYS = {"FUT": 731, "OPT": 270}
+"""How long before its expiry an instrument's history begins."""
 _SESSION_S = 23_400
-_EPOCH_SECONDS = 2
-"""The date format in which intraday bars carry epoch seconds."""
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,98 +43,161 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     start_ns: int
     end_ns: int
     bar_size: BarSize
-    what: WhatToShow
+    what: str
+    """A `bars.Kind`, or SCHEDULE."""
     regular_hours: bool
     epoch_seconds: bool
+    zone_is_named: bool
+    """False for an end in no zone, of which a Gateway warns."""
+    keep_up_to_date: bool
     bars_estimate: int
     """At most so many bars, roughly."""
+    asked: Asked | None
+    """For the rationing of small bars; None for bars that are not rationed."""
 
 
-def query_of(request: ReqHistoricalData, listing: Listing, now_ns: int) -> Query:
+def query_of(request: ReqHistoricalData, found: Listing, now_ns: int) -> Query:
     """What the request means at `now_ns`. Raises `RequestError` for what a Gateway refuses, too."""
-    _check_kind(request)
-    bar_size = cast("BarSize", request.bar_size)
-    count, unit = _duration(request.duration)
-    bar_s = seconds_of(bar_size) or _SECONDS_PER_DAY
-    _check_step(count, unit, bar_s)
-    end_ns = min(parse_time(request.end), now_ns) if request.end else now_ns
-    start_ns = max(period_start(end_ns, count, unit, bar_s, regular_hours=request.use_rth), to_ns(HISTORY_BEGINS))
-    estimate = _estimate(end_ns - start_ns, bar_s, regular_hours=request.use_rth)
+    end = times.read_moment(request.end, now_ns) if request.end.strip() else times.Moment(now_ns, zone_is_named=True)
+    shape = history_rules.shape_of(request)
+    what = history_rules.kind_of(request, found)
+    # Options, pairs and indices have no hours but the regular ones.
+    regular = request.use_rth or found.security_type in ("OPT", "CASH", "IND")
+    end_ns = min(end.time_ns, now_ns, history_ends(found))
+    start_ns = period_start(
+        end_ns, shape.span.count, shape.span.unit, shape.bar_s, regular_hours=regular, group=found.hours
+    )
+    estimate = _estimate(end_ns - start_ns, shape.bar_s, regular_hours=regular)
     if estimate > BARS_MAX:
         raise RequestError(codes.too_long())
     return Query(
         req_id=request.req_id,
-        listing=listing,
-        start_ns=start_ns,
+        listing=found,
+        start_ns=max(start_ns, history_begins(found), _kept_since(found, shape.bar_s, now_ns)),
         end_ns=end_ns,
-        bar_size=bar_size,
-        # Nothing splits and nothing pays dividends here, so the adjusted prices are the prices.
-        what="TRADES" if request.what_to_show == "ADJUSTED_LAST" else cast("WhatToShow", request.what_to_show),
-        regular_hours=request.use_rth,
-        epoch_seconds=request.format_date == _EPOCH_SECONDS,
+        bar_size=shape.bar_size,
+        what=what,
+        regular_hours=regular,
+        epoch_seconds=request.format_date == times.EPOCH_SECONDS,
+        zone_is_named=end.zone_is_named,
+        keep_up_to_date=request.keep_up_to_date,
         bars_estimate=estimate,
+        asked=_asked(request, found, what) if shape.bar_s <= SMALL_BAR_S else None,
     )
 
 
-def answer(query: Query, market: Market) -> HistoricalData:
-    """The bars as one message. Raises `RequestError` with code 162 if there are none."""
-    start, end = from_ns(query.start_ns), from_ns(query.end_ns)
-    bars = market.bars(query.listing.symbol, start, end, query.bar_size, query.what, regular_hours=query.regular_hours)
+def history_begins(found: Listing) -> int:
+    """When an instrument's history begins, nanoseconds since the epoch."""
+    if found.expiry is None:
+        return to_ns(HISTORY_BEGINS)
+    return day_window(found.expiry - timedelta(days=_LISTED_DAYS[found.security_type]))[0]
+
+
+def history_ends(found: Listing) -> int:
+    """When it ends: with the last trading day, else never."""
+    return _NEVER_NS if found.expiry is None else day_window(found.expiry)[1]
+
+
+def bars_of(query: Query, market: Market, start_ns: int, end_ns: int) -> list[Bar]:
+    """The query's bars that start in `[start_ns, end_ns)`; the last may be unfinished."""
+    if start_ns >= end_ns:
+        return []
+    return market.bars(
+        query.listing.symbol,
+        from_ns(start_ns),
+        from_ns(end_ns),
+        query.bar_size,
+        cast("Kind", query.what),
+        regular_hours=query.regular_hours,
+    )
+
+
+def all_bars(query: Query, market: Market) -> list[Bar]:
+    """All bars of the query. Raises `RequestError` with code 162 if there are none."""
+    bars = bars_of(query, market, query.start_ns, query.end_ns)
     if not bars:
-        raise RequestError(codes.no_data(query.listing.ib_symbol, query.what))
-    wired = tuple(_wire(bar, _stamp(bar.start, query)) for bar in bars)
-    return HistoricalData(query.req_id, local_time(query.start_ns), local_time(query.end_ns), wired)
+        raise RequestError(history_rules.no_data(query.listing, query.what))
+    return bars
 
 
-def _check_kind(request: ReqHistoricalData) -> None:
-    if request.bar_size not in BAR_SIZES:
-        raise RequestError(codes.invalid(f"Historical data bar size setting is invalid: {request.bar_size}"))
-    if request.what_to_show == "ADJUSTED_LAST" and request.end:
-        raise RequestError(codes.invalid("End date not supported with adjusted last"))
-    if request.what_to_show not in (*KINDS, "ADJUSTED_LAST"):
-        raise RequestError(codes.unsupported(f"whatToShow {request.what_to_show!r}"))
-    if request.keep_up_to_date:
-        raise RequestError(codes.unsupported("keepUpToDate"))
+def answer(query: Query, bars: Iterable[Bar]) -> HistoricalData:
+    """The bars as one message."""
+    zone = query.listing.time_zone_id
+    start, end = (times.zoned_text(one, zone) for one in (query.start_ns, query.end_ns))
+    return HistoricalData(query.req_id, start, end, tuple(_wire(bar, query) for bar in bars))
 
 
-def _duration(text: str) -> tuple[int, Unit]:
-    found = _DURATION.fullmatch(text)
-    if found is None or not int(found[1]):
-        raise RequestError(codes.invalid(f"Historical data query duration is invalid: {text}"))
-    count, unit = int(found[1]), cast("Unit", found[2])
-    if count > _LONGEST[unit]:
-        raise RequestError(codes.invalid(f"Historical data requests for durations longer than {_LONGEST[unit]} {unit}"))
-    return count, unit
+def update(bar: Bar, query: Query) -> HistoricalDataUpdate:
+    """A bar that has changed since it was told, or a new one, of a query that is kept up to date."""
+    wired = _wire(bar, query)
+    return HistoricalDataUpdate(
+        query.req_id,
+        wired.count,
+        wired.date,
+        bar.open,
+        bar.close,
+        bar.high,
+        bar.low,
+        bar.average if bar.average >= 0 else -1,
+        bar.volume,
+    )
 
 
-def _check_step(count: int, unit: str, bar_s: int) -> None:
-    if bar_s < _SMALLEST_BAR_S[unit]:
-        raise RequestError(codes.too_long())
-    if bar_s == 1 and count > _LONGEST_OF_ONE_SECOND_BARS_S:
-        raise RequestError(codes.too_long())
+def head_timestamp(found: Listing, format_date: int) -> str:
+    """When the history begins, as epoch seconds or in UTC."""
+    begins_ns = history_begins(found)
+    return str(begins_ns // NS_PER_S) if format_date == times.EPOCH_SECONDS else times.utc_text(begins_ns)
+
+
+def price_text(price: float, places: int) -> str:
+    """A price with the instrument's places, and with more where it lies between two of its ticks, as a midpoint may."""
+    text = f"{price:.{places}f}"
+    return text if abs(float(text) - price) < _EXACT else f"{price:.8f}".rstrip("0")
+
+
+_EXACT = 1e-9
+_NEVER_NS = 2**63 - 1
+
+
+def _kept_since(found: Listing, bar_s: int, now_ns: int) -> int:
+    """Before when such bars are not to be had, whatever the request says."""
+    today_ns = day_window(trading_date(found, now_ns))[0]
+    is_gone = found.expiry is not None and history_ends(found) < today_ns - EXPIRED_FUTURES_KEPT_DAYS * _DAY_NS
+    if is_gone:
+        return _NEVER_NS
+    return today_ns - SMALL_BARS_KEPT_DAYS * _DAY_NS if bar_s <= SMALL_BAR_S else 0
+
+
+_DAY_NS = history_rules.SECONDS_PER_DAY * NS_PER_S
+
+
+def _asked(request: ReqHistoricalData, found: Listing, what: str) -> Asked:
+    detail = (request.end, request.bar_size, request.duration, str(request.use_rth), str(request.keep_up_to_date))
+    return Asked(found.symbol, request.contract.exchange, what, detail)
 
 
 def _estimate(length_ns: int, bar_s: int, *, regular_hours: bool) -> int:
     length_s = max(length_ns, 0) // NS_PER_S
-    traded_s = length_s * _SESSION_S // _SECONDS_PER_DAY if regular_hours else length_s
+    traded_s = length_s * _SESSION_S // history_rules.SECONDS_PER_DAY if regular_hours else length_s
     return traded_s // bar_s
 
 
-def _stamp(start: datetime, query: Query) -> str:
-    local = start.astimezone(NEW_YORK)
-    if seconds_of(query.bar_size) is None:
-        return f"{local:%Y%m%d}"
-    return str(int(start.timestamp())) if query.epoch_seconds else local_time(to_ns(start))
-
-
-def _wire(bar: Bar, stamp: str) -> HistoricalBar:
+def _wire(bar: Bar, query: Query) -> HistoricalBar:
+    places = query.listing.price_places
     return HistoricalBar(
-        date=stamp,
-        open=f"{bar.open:.2f}",
-        high=f"{bar.high:.2f}",
-        low=f"{bar.low:.2f}",
-        close=f"{bar.close:.2f}",
+        date=_stamp(bar.start, query),
+        open=price_text(bar.open, places),
+        high=price_text(bar.high, places),
+        low=price_text(bar.low, places),
+        close=price_text(bar.close, places),
         volume=str(bar.volume),
-        average=f"{bar.average:.3f}" if bar.average >= 0 else "-1",
+        average=f"{bar.average:.{places + 1}f}" if bar.average >= 0 else "-1",
         count=bar.trades,
     )
+
+
+def _stamp(start: datetime, query: Query) -> str:
+    start_ns = to_ns(start)
+    if seconds_of(query.bar_size) is None:
+        return f"{trading_date(query.listing, start_ns):%Y%m%d}"
+    return str(start_ns // NS_PER_S) if query.epoch_seconds else times.zoned_text(start_ns, query.listing.time_zone_id)

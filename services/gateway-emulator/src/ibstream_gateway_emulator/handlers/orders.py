@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ibstream.simulation.sessions import new_york_date
 from ibstream_gateway_emulator.client import Client
 from ibstream_gateway_emulator.desks.orders import MANUAL_CLIENT_ID
+from ibstream_gateway_emulator.domain import codes
 from ibstream_gateway_emulator.domain.codes import RequestError
-from ibstream_gateway_emulator.domain.order_record import OrderRecord, commission_report
+from ibstream_gateway_emulator.domain.execution_filter import passes
+from ibstream_gateway_emulator.domain.order_record import commission_report
 from ibstream_gateway_emulator.domain.times import parse_time
 from ibstream_gateway_emulator.gateway import Gateway
 from ibstream_gateway_emulator.protocol.messages import (
@@ -21,6 +22,7 @@ from ibstream_gateway_emulator.protocol.messages import (
 from ibstream_gateway_emulator.protocol.place_order import PlaceOrder
 from ibstream_gateway_emulator.protocol.requests import (
     CancelOrder,
+    ExerciseOptions,
     ReqAllOpenOrders,
     ReqAutoOpenOrders,
     ReqCompletedOrders,
@@ -35,12 +37,18 @@ Messages = Iterator[Message]
 
 def place_order(gateway: Gateway, client: Client, order: PlaceOrder) -> Messages:
     """Place or change an order; its owner hears of it, which is this client."""
-    objection = gateway.faults.objection_to_order(client.client_id, order)
+    client_id, now_ns = client.client_id, gateway.now_ns()
+
+    def key() -> str:
+        return gateway.orders.key_of(order, now_ns)
+
+    objection = gateway.faults.objection_to_order(client_id, order, key)
     if objection is not None:
-        raise RequestError(objection)
-    if gateway.faults.loses_order(client.client_id, order):
-        return
-    gateway.deliver(gateway.orders.place(client.client_id, order, gateway.now_ns()))
+        gateway.deliver(gateway.orders.refuse(client_id, order, objection, now_ns))
+    elif gateway.faults.loses_order(client_id, order, key):
+        gateway.lose(client_id, order, "lose_order")
+    else:
+        gateway.deliver(gateway.orders.place(client_id, order, now_ns))
     yield from ()
 
 
@@ -57,50 +65,46 @@ def global_cancel(gateway: Gateway, _client: Client, _request: ReqGlobalCancel) 
 
 
 def open_orders(gateway: Gateway, client: Client, _request: ReqOpenOrders) -> Messages:
-    """The client's own working orders; client 0 sees all."""
-    own = None if client.client_id == MANUAL_CLIENT_ID else client.client_id
-    yield from gateway.orders.open_orders(own)
+    """The client's own working orders. Client 0 would be given those entered by hand as well, of which there are none."""
+    yield from gateway.orders.open_orders(client.client_id)
     yield OpenOrderEnd()
 
 
-def all_open_orders(gateway: Gateway, _client: Client, _request: ReqAllOpenOrders) -> Messages:
-    """Everybody's working orders."""
-    yield from gateway.orders.open_orders()
+def all_open_orders(gateway: Gateway, client: Client, _request: ReqAllOpenOrders) -> Messages:
+    """Everybody's working orders; whoever has seen an order id must use higher ones."""
+    yield from gateway.orders.open_orders(seen_by=client.client_id)
     yield OpenOrderEnd()
 
 
-def auto_open_orders(_gateway: Gateway, _client: Client, _request: ReqAutoOpenOrders) -> Messages:
-    """Nothing to bind: nobody enters orders by hand here."""
+def auto_open_orders(_gateway: Gateway, client: Client, _request: ReqAutoOpenOrders) -> Messages:
+    """Nothing to bind, as nobody enters orders by hand here; only client 0 may ask for it."""
+    if client.client_id != MANUAL_CLIENT_ID:
+        raise RequestError(codes.invalid("Only the default client (i.e 0) can auto bind orders"))
     yield from ()
 
 
 def completed_orders(gateway: Gateway, _client: Client, _request: ReqCompletedOrders) -> Messages:
-    """Today's finished orders; all of them came over the API."""
-    yield from gateway.orders.completed_orders(new_york_date(gateway.now_ns()))
+    """Today's finished orders of all clients; all of them came over the API."""
+    yield from gateway.orders.completed_orders(gateway.now_ns())
     yield CompletedOrdersEnd()
 
 
 def executions(gateway: Gateway, _client: Client, request: ReqExecutions) -> Messages:
     """Today's executions that pass the filter, each with its commission."""
     since_ns = parse_time(request.since) if request.since else 0
-    for record, fill in gateway.orders.executions(new_york_date(gateway.now_ns())):
-        if fill.time_ns >= since_ns and _passes(request, record, side=fill.side):
-            yield record.exec_details(fill, request.req_id)
-            yield commission_report(fill)
+    for record, execution in gateway.orders.executions_today(gateway.now_ns()):
+        if passes(request, since_ns, record, execution):
+            yield record.exec_details(execution, request.req_id)
+            if gateway.settings.tell_commission and not execution.is_combination:
+                yield commission_report(execution)
     yield ExecDetailsEnd(request.req_id)
+
+
+def exercise_options(_gateway: Gateway, _client: Client, _request: ExerciseOptions) -> Messages:
+    """Options expire here; they are not exercised."""
+    raise RequestError(codes.unsupported("Exercising options"))
 
 
 def ids(gateway: Gateway, client: Client, request: ReqIds) -> Messages:
     """The next order id, after as many as were asked for."""
     yield NextValidId(gateway.orders.reserve_ids(client.client_id, request.count))
-
-
-def _passes(request: ReqExecutions, record: OrderRecord, *, side: str) -> bool:
-    wanted_sides = {"": (side,), "BUY": ("BUY",), "BOT": ("BUY",), "SELL": ("SELL",), "SLD": ("SELL",)}
-    return (
-        request.client_id in (0, record.client_id)
-        and request.account in ("", record.account)
-        and request.symbol in ("", record.listing.ib_symbol)
-        and request.security_type in ("", "STK")
-        and side in wanted_sides.get(request.side.upper(), ())
-    )

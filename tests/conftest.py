@@ -16,6 +16,11 @@ from ibstream.runtime import settings
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let recordings that are not in the repository be held against the stand-in Gateway."""
+    parser.addoption("--recordings", metavar="DIRECTORY", help="recorded conversations to try instead of our own")
+
+
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which Redis the run uses, and why."""
     return None if config.option.collectonly else f"redis: {redis_for_tests.choose()}"

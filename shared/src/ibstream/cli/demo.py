@@ -140,7 +140,8 @@ async def _run(
 
 def _programs(logs: Path, options: DemoOptions) -> dict[str, Program]:
     gateway = ("--host", LOOPBACK, "--port", str(options.gateway_port), "--seed", str(options.seed))
-    arguments = {EMULATOR_NAME: (*gateway, "--log-format", "json")}
+    # How many lines there are is for the feed's settings to say.
+    arguments = {EMULATOR_NAME: (*gateway, "--market-data-lines", "none", "--log-format", "json")}
     modules = {EMULATOR_NAME: EMULATOR_MODULE, **SERVICE_MODULES}
     return {
         name: Program(name, module, dict(os.environ), arguments.get(name, ()), logs / f"{name}.log")

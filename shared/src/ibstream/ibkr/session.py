@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -41,6 +42,9 @@ _WORTH_A_LINE = {CodeClass.UNLISTED, CodeClass.COMPETING_SESSION, CodeClass.FARM
 
 REQUEST_TIMEOUT_S = 30.0
 """How long one request may take where its caller does not say; the Gateway can leave any unanswered."""
+
+TIME_REST_S = 1.05
+"""A Gateway ignores a session that asks for the time within a second of the last answer; the rest is for what is on its way."""
 
 CONNECT_MESSAGES = 3
 """What a connect sends past `room`: the start, and the requests for positions and for account values."""
@@ -90,6 +94,7 @@ class IbkrSession:
         self._probe: asyncio.Task[None] | None = None
         self._single_flight: dict[str, asyncio.Lock] = {}
         self._window = Window(options.requests_per_s, clock)
+        self._time_told_at = -math.inf
         self.account = ""
         """The account of this session; empty before the first connect."""
         self.farms: dict[str, str] = {}
@@ -122,6 +127,7 @@ class IbkrSession:
             self._ib = self._make_ib(prepare)
         self._events = asyncio.Queue(EVENTS_MAX)
         self._client_id_refused.clear()
+        self._time_told_at = -math.inf
         self.farms = {}
         try:
             await self._connect_or_refused(self._ib, client_id)
@@ -188,9 +194,12 @@ class IbkrSession:
     async def answers(self) -> bool:
         """Whether the session is live: the Gateway tells the time within the deadline."""
         try:
-            await self.request_alone(
-                "currentTime", lambda ib: ib.reqCurrentTimeAsync(), timeout_s=self._ibkr.probe_timeout_s
-            )
+            async with self._single_flight.setdefault("currentTime", asyncio.Lock()):
+                rest_s = self._time_told_at + TIME_REST_S - self._clock.monotonic()
+                if rest_s > 0:
+                    await self._clock.sleep(rest_s)
+                await self.request(lambda ib: ib.reqCurrentTimeAsync(), timeout_s=self._ibkr.probe_timeout_s)
+                self._time_told_at = self._clock.monotonic()
         except (GatewayUnavailable, RequestFailed, TimeoutError):
             return False
         return True

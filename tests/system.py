@@ -115,7 +115,8 @@ class System:
         }
         port = str(self.gateway_port)
         emulator = ("ibstream_gateway_emulator", "--host", "127.0.0.1", "--port", port, "--seed", "7")
-        self.gateway = Process(tmp_path / "gateway.log", *emulator, environment=self.environment)
+        no_limit = ("--market-data-lines", "none")
+        self.gateway = Process(tmp_path / "gateway.log", *emulator, *no_limit, environment=self.environment)
         self.services = Process(tmp_path / "up.log", "ibstream.cli", "up", environment=self.environment)
 
     async def __aenter__(self) -> Self:

@@ -12,11 +12,13 @@ from ib_async import IB, LimitOrder, MarketOrder, Order, Stock, Trade
 from support import eventually
 
 from ibstream.runtime.clock import SYSTEM_CLOCK, Clock
+from ibstream.simulation.orders import Event
+from ibstream_gateway_emulator.domain.limits import Limits
 from ibstream_gateway_emulator.server import GatewayServer, running_gateway
 from ibstream_gateway_emulator.settings import EmulatorSettings
 
 SYMBOL_LIST = Path(__file__).parents[2] / "config" / "symbols" / "sp500.txt"
-SETTINGS = EmulatorSettings(symbols=("AAPL", "MSFT", "BRK.B", "F"), port=0, tick_interval_ms=20)
+SETTINGS = EmulatorSettings(symbols=("AAPL", "MSFT", "BRK.B", "F"), port=0, tick_interval_ms=20, limits=Limits.lifted())
 MONDAY = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 AAPL = Stock("AAPL", "SMART", "USD", conId=265598)
 FARMS = [2104, 2106, 2158]
@@ -86,3 +88,8 @@ def statuses(trade: Trade) -> list[str]:
 
 async def status(trade: Trade, wanted: str) -> None:
     await eventually(lambda: trade.orderStatus.status == wanted, what=f"the order to be {wanted}")
+
+
+def happens(gateway: GatewayServer, events: list[Event]) -> None:
+    """Events that were commanded of the engine become known to clients."""
+    gateway.state.deliver(gateway.state.orders.told(events))

@@ -280,6 +280,17 @@ def test_a_gateway_that_freezes_is_found_by_the_probe(tmp_path: Path) -> None:
     run(scenario())
 
 
+def test_health_checks_in_a_row_are_all_answered() -> None:
+    """A Gateway ignores a question for the time within a second of its last answer: the next one waits its turn."""
+
+    async def scenario() -> None:
+        async with standing_in() as settings, trading(adapter(with_(settings, probe_timeout_s=0.3))) as desk:
+            assert await asyncio.gather(*(desk.port.health_check() for _ in range(3))) == [True] * 3
+            assert await desk.port.health_check(), "the session's own probes were answered meanwhile, too"
+
+    run(scenario())
+
+
 async def _answers(port: int) -> bool:
     return (await probe("127.0.0.1", port, timeout_s=1)).ok
 

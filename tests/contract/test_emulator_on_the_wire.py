@@ -10,11 +10,12 @@ import pytest
 from contract.wire_client import AAPL, hello, logged_in, peer, start_api, subscribe
 from support import eventually, run
 
+from ibstream_gateway_emulator.domain.limits import Limits
 from ibstream_gateway_emulator.protocol.framing import FRAME_BYTES_MAX, frame
 from ibstream_gateway_emulator.server import CannotListenError, running_gateway
 from ibstream_gateway_emulator.settings import EmulatorSettings
 
-SETTINGS = EmulatorSettings(symbols=("AAPL", "MSFT"), port=0, tick_interval_ms=10)
+SETTINGS = EmulatorSettings(symbols=("AAPL", "MSFT"), port=0, tick_interval_ms=10, limits=Limits.lifted())
 
 
 def test_the_conversation_begins_as_recorded() -> None:
@@ -46,10 +47,10 @@ def test_bytes_may_come_one_by_one() -> None:
 
 def test_everything_may_come_in_one_segment() -> None:
     async def scenario() -> None:
-        burst = hello() + start_api(1) + frame(("49", "1")) * 3 + frame(("61", "1"))
+        burst = hello() + start_api(1) + frame(("17", "1")) * 3 + frame(("61", "1"))
         async with running_gateway(SETTINGS) as gateway, peer(gateway, burst) as client:
-            for _ in range(3):
-                await client.receive_until("49")
+            for _ in range(4):
+                await client.receive_until("15")
             await client.receive_until("62")
 
     run(scenario())

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 from support import free_port
 
@@ -79,3 +80,64 @@ def test_a_container_may_listen_on_all_addresses() -> None:
         assert first_line(process)["host"] == "0.0.0.0"
         process.terminate()
         assert process.wait(5) == 0
+
+
+def test_the_control_api_is_served_beside_it_and_goes_with_it() -> None:
+    with start("--port", "0", "--control-port", "0") as process:
+        port = first_line(process)["port"]
+        control = first_line(process)
+        assert control["event"] == "gateway_emulator.control_listening"
+        with httpx.Client(base_url=str(control["url"]), trust_env=False) as http:
+            assert http.get("/health").json()["port"] == port
+            assert http.post("/faults", json={"verb": "refuse_connects"}).status_code == 200
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", int(str(port))))
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+def test_a_scenario_is_played_from_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "night.yaml"
+    file.write_text("steps: [{at: 0s, verb: accept_silently}, {after: 10ms, verb: lose_link}]")
+    with start("--port", "0", "--scenario", str(file)) as process:
+        heard = [first_line(process) for _ in range(3)]
+        assert [one.get("verb") for one in heard] == [None, "accept_silently", "lose_link"]
+        with socket.create_connection(("127.0.0.1", int(str(heard[0]["port"])))) as client:
+            client.settimeout(0.2)
+            client.sendall(b"API\0\0\0\0\x09v157..178")
+            with pytest.raises(TimeoutError):
+                client.recv(1)
+        process.terminate()
+        assert process.wait(5) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--scenario", "nowhere.yaml"), "nowhere.yaml"),
+        (("--market-data-lines", "many"), "--market-data-lines many: give a number, or none"),
+        (("--set", "colour=red"), "--set colour=red: write NAME=VALUE; names are symbols, host, port"),
+        (("--set", "tell_commission=perhaps"), "--set tell_commission=perhaps: Expected `bool`"),
+        (("--set", "journal_messages=-1"), "--set journal_messages=-1: Expected `int` >= 0"),
+        (("--set", "limits={clients: -1}"), "Expected `int` >= 1 - at `$.clients`"),
+        (("--clients", "0"), "clients cannot be 0: Expected `int` >= 1"),
+        (("--account", ""), "account cannot be ''"),
+        (("--set", "holdings=[{symbol: NOPE, quantity: 1, average_cost: 1}]"), "holdings: NOPE is no instrument here"),
+    ],
+)
+def test_what_makes_no_sense_is_one_clear_line(arguments: tuple[str, ...], said: str) -> None:
+    with start("--port", "0", *arguments) as process:
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 78
+    [line] = errors.splitlines()
+    assert said in line
+
+
+def test_record_and_replay_are_commands_of_their_own() -> None:
+    for command in ("record", "replay"):
+        shown = subprocess.run(
+            [sys.executable, "-m", "ibstream_gateway_emulator", command, "--help"],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, capture_output=True, text=True, timeout=20,
+        )  # fmt: skip
+        assert shown.returncode == 0
+        assert "FILE" in shown.stdout.upper()

@@ -85,7 +85,7 @@ def modify(name: str, quantity: str | None = None, limit_price: str | None = Non
 
 def placed(state: Gateway) -> list[str]:
     """The reference of every order that ever reached this Gateway."""
-    return [record.placed.order_ref for record in state.orders._by_perm_id.values()]
+    return [record.placed.order_ref for record in state.orders.records]
 
 
 @EACH
@@ -318,9 +318,9 @@ def test_a_gateway_that_dies_and_returns_loses_no_order_and_no_fill(redis_url: s
 
 def _market_comes_to(state: Gateway, name: str) -> None:
     """The order fills at the exchange, and nobody is connected to hear of it."""
-    [record] = [one for one in state.orders._by_perm_id.values() if one.placed.order_ref == name]
+    record = state.orders.records.find(order_ref=name)
     events = state.engine.modify(record.perm_id, state.now_ns(), limit_price=Decimal("5000.00"))
-    assert list(state.orders._tell(events))
+    assert state.orders.told(events)
     assert record.status == "Filled"
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.orders import Reason, SubmitOrder
+from ibstream.contracts.orders import OcaType, Reason, SubmitOrder
 from ibstream.runtime.connection import Connection
 from ibstream.runtime.errors import IbstreamError
 from ibstream_broker.domain.inputs import OrderInput, PortfolioInput, PositionReported, Snapshot
@@ -27,12 +27,64 @@ class InstrumentRefused(IbstreamError):  # noqa: N818 - named like the event
         self.text = text
 
 
+class OrderRefused(IbstreamError):  # noqa: N818
+    """The executor would not take the order that a what-if asked about."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What trading an instrument is bound to."""
 
     con_id: int
-    price_tick: Decimal
-    """The smallest step of its price; 0 where it is not known."""
+    """0 for a combo, which has none."""
+    increments: tuple[tuple[Decimal, Decimal], ...] = ()
+    """The market rule: from which price on which step is in force, ascending from 0. Empty where it is not known."""
+    multiplier: Decimal = Decimal(1)
+    """Units in one contract: what a price is multiplied by to be money."""
+    quantity_step: Decimal = Decimal(1)
+    """The smallest step of a quantity."""
+
+    def price_tick(self, price: Decimal) -> Decimal:
+        """The smallest step of a price there; 0 where it is not known. Negative prices mirror positive ones."""
+        tick = Decimal(0)
+        for low_edge, increment in self.increments:
+            if abs(price) >= low_edge:
+                tick = increment
+        return tick
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as it goes out: the request, its id, and its links to other orders."""
+
+    order_id: int
+    request: SubmitOrder
+    account: str
+    parent_id: int = 0
+    """Order id of the bracket's parent; 0 for an order that has none."""
+    oca_group: str = ""
+    oca_type: OcaType = OcaType.CANCEL
+    transmit: bool = True
+    """False for all orders of a bracket but the last: the executor holds them until that one has come."""
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """What an order would do. Fields as in `WhatIfAnswered`."""
+
+    initial_margin_change: Decimal | None = None
+    initial_margin_after: Decimal | None = None
+    maintenance_margin_change: Decimal | None = None
+    maintenance_margin_after: Decimal | None = None
+    equity_with_loan_change: Decimal | None = None
+    equity_with_loan_after: Decimal | None = None
+    commission: Decimal | None = None
+    commission_min: Decimal | None = None
+    commission_max: Decimal | None = None
+    commission_currency: str = ""
+    warning: str = ""
 
 
 class BrokerPort(Connection, Protocol):
@@ -41,6 +93,8 @@ class BrokerPort(Connection, Protocol):
     What happens to orders comes through `listen`'s callback: late, repeated and in any order, as it does from IBKR; never for
     orders of which `place` raised. `place`, `modify` and `cancel` return when the request is on its way, not when it is
     answered. An order id is used for one order only. Orders live on when the session ends.
+
+    The numbered cards of this contract stand in `docs/broker-contract.md`; one suite runs them against every executor.
     """
 
     @property
@@ -60,30 +114,48 @@ class BrokerPort(Connection, Protocol):
         """Look an instrument up. Raises `InstrumentRefused`, or a `RecoverableError` without a session."""
         ...
 
+    def known_terms(self, instrument: Instrument) -> Terms | None:
+        """The terms of an instrument that was looked up before; None of any other."""
+        ...
+
+    def capacity(self) -> int:
+        """How many messages may go to IBKR now without waiting in a queue, where they could be sent too late."""
+        ...
+
     async def room(self) -> None:
-        """Return when one more message may go to IBKR without waiting in a queue: what waits there may be sent too late."""
+        """Return when `capacity` is at least 1, and take one off it."""
         ...
 
     def next_order_id(self, at_least: int) -> int:
         """An order id that was never used, not below `at_least`. Raises a `RecoverableError` without a session."""
         ...
 
-    async def place(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
-        """Send a new order, in the session it was accepted in and in no other.
+    async def place(self, placement: Placement, *, session: int) -> None:
+        """Send a new order, in the session it was accepted in and in no other. Its instrument has been looked up.
 
         Raises `ConnectionError` when it was certainly not sent.
         """
         ...
 
-    async def modify(self, order_id: int, request: SubmitOrder, account: str, *, session: int) -> None:
-        """Send a working order again with another quantity or price, in the session in which it was seen working.
+    async def modify(self, placement: Placement, *, session: int) -> None:
+        """Send a working order again with other terms, in the session in which it was seen working.
 
         In another one the id might be nobody's, and the modify a new order. Raises `ConnectionError` when it was not sent.
         """
         ...
 
-    async def cancel(self, order_id: int) -> None:
-        """Ask to end an order. Raises `ConnectionError` when it was not sent."""
+    async def cancel(self, order_id: int, *, session: int) -> None:
+        """Ask to end an order, in the session in which its id was reconciled.
+
+        Raises `ConnectionError` when it was not sent.
+        """
+        ...
+
+    async def what_if(self, placement: Placement) -> Preview:
+        """Ask what an order would do, and send none to work. The id is used up.
+
+        Raises `OrderRefused` with IBKR's code, or a `RecoverableError` when there is no answer.
+        """
         ...
 
     async def snapshot(self) -> Snapshot:
@@ -91,5 +163,5 @@ class BrokerPort(Connection, Protocol):
         ...
 
     async def positions(self) -> list[PositionReported]:
-        """All positions of the session's account as they are now."""
+        """All positions of the session's account, asked for anew. Raises a `RecoverableError` when they cannot be had."""
         ...

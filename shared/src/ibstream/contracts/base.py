@@ -9,6 +9,7 @@ Patterns end in `$(?!\\n)`: Python's `$` alone would let a final line break thro
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -25,6 +26,13 @@ Text = Annotated[str, Meta(max_length=4096)]
 
 Symbol = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[A-Z0-9][A-Z0-9.]*$(?!\n)")]
 """A symbol in canonical form: `AAPL`, `BRK.B` (IBKR writes `BRK B`)."""
+
+
+class Side(StrEnum):
+    """Which way."""
+
+    BUY = "BUY"
+    SELL = "SELL"
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):

@@ -2,24 +2,78 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
-from ibstream.contracts.base import Symbol
+from ibstream.contracts.base import Side, Symbol
 
-SecurityType = Literal["STK"]
-"""IBKR's security type. Stocks and ETFs for now."""
+SecurityType = Literal["STK", "CASH", "FUT", "OPT", "BAG"]
+"""IBKR's security type: stocks and ETFs, currency pairs, futures, options on stocks and indices, combos."""
+
+Exchange = Annotated[str, Meta(max_length=32)]
+Expiry = Annotated[str, Meta(pattern=r"^([0-9]{6}([0-9]{2})?)?$(?!\n)", description="YYYYMMDD, or YYYYMM of a future")]
+
+LEGS_MAX = 8
+"""IBKR's own limit of a combo's legs is lower for most exchanges; beyond this none takes it."""
+
+
+class ComboLeg(msgspec.Struct, frozen=True, kw_only=True):
+    """One leg of a combo."""
+
+    instrument: Instrument
+    """Any instrument but another combo."""
+    side: Side
+    """What a BUY of the combo does to this leg; a SELL does the opposite."""
+    ratio: Annotated[int, Meta(ge=1, le=1000)] = 1
+    """Shares or contracts of the leg for one of the combo."""
 
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
-    """One tradable thing. The symbol alone names a US stock; IBKR's contract id is looked up by the services."""
+    """One tradable thing. The symbol alone names a US stock; IBKR's contract id is looked up by the services.
+
+    | what | said by |
+    |---|---|
+    | a stock or ETF | `symbol`, if need be `primary_exchange` |
+    | a currency pair | `symbol` EUR, `currency` USD, `security_type` CASH, `exchange` IDEALPRO |
+    | a future | `symbol` ES, `security_type` FUT, `exchange` CME, `expiry` |
+    | an option | `symbol` of the underlying, `security_type` OPT, `expiry`, `strike`, `right` |
+    | a combo | `symbol` of the underlying (or of the first leg), `security_type` BAG, `legs` |
+    """
 
     symbol: Symbol
     security_type: SecurityType = "STK"
-    exchange: Annotated[str, Meta(max_length=32)] = "SMART"
+    exchange: Exchange = "SMART"
     """Where orders are routed; `SMART` lets IBKR choose."""
-    primary_exchange: Annotated[str, Meta(max_length=32)] = ""
+    primary_exchange: Exchange = ""
     """The listing exchange; needed only where a symbol is listed on several (`NASDAQ`, `NYSE`, `ARCA`)."""
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}$(?!\n)")] = "USD"
+    expiry: Expiry = ""
+    """Last trading day or contract month, of futures and options."""
+    strike: Decimal | None = None
+    """Of options, in `currency`."""
+    right: Literal["", "C", "P"] = ""
+    """Of options: call or put."""
+    multiplier: Annotated[str, Meta(pattern=r"^[0-9]{0,9}$(?!\n)")] = ""
+    """Units in one contract; needed only where a symbol has several (`SI` with 1000 and 5000)."""
+    trading_class: Annotated[str, Meta(max_length=32)] = ""
+    """Needed only where several fit (`SPX` and `SPXW`)."""
+    legs: Annotated[tuple[ComboLeg, ...], Meta(max_length=LEGS_MAX)] = ()
+    """Of combos, two at least."""
+
+
+def label(instrument: Instrument) -> str:
+    """A short name for people and logs: `AAPL`, `EUR.USD`, `ES 202612`, `AAPL 20261218 250 C`, `AAPL combo of 2`."""
+    match instrument.security_type:
+        case "CASH":
+            return f"{instrument.symbol}.{instrument.currency}"
+        case "FUT":
+            return f"{instrument.symbol} {instrument.expiry}"
+        case "OPT":
+            return f"{instrument.symbol} {instrument.expiry} {instrument.strike} {instrument.right}"
+        case "BAG":
+            return f"{instrument.symbol} combo of {len(instrument.legs)}"
+        case _:
+            return instrument.symbol

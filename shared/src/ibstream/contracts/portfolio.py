@@ -1,4 +1,5 @@
-"""Stream `portfolio:events` and the hashes `portfolio:positions:<account>` and `portfolio:account:<account>`."""
+"""Stream `portfolio:events` and the hashes `portfolio:positions:<account>`, `portfolio:account:<account>` and
+`portfolio:pnl:<account>`."""
 
 from __future__ import annotations
 
@@ -30,4 +31,37 @@ class AccountValueChanged(Message, frozen=True, kw_only=True, tag="portfolio.acc
     value: str
     """As IBKR writes it: most are decimal numbers, some are words."""
     currency: str
+    at: UtcDatetime
+
+
+class PnlChanged(Message, frozen=True, kw_only=True, tag="portfolio.pnl.v1"):
+    """Profit and loss as IBKR says, of the account or of one position. Field of the hash: `<con_id>`, 0 for the account.
+
+    In the account's base currency for the account, in the instrument's for a position. What IBKR does not say is None.
+    """
+
+    account: str
+    con_id: int = 0
+    """0 for the whole account."""
+    symbol: str = ""
+    daily: Decimal | None = None
+    """Since the last close; of the account only."""
+    unrealized: Decimal | None = None
+    realized: Decimal | None = None
+    """Today's."""
+    market_price: Decimal | None = None
+    market_value: Decimal | None = None
+    at: UtcDatetime
+
+
+class PositionMismatch(Message, frozen=True, kw_only=True, tag="portfolio.mismatch.v1"):
+    """What the fills add up to and what IBKR says is held differ, or agree again (`agrees`)."""
+
+    account: str
+    con_id: int
+    symbol: str
+    by_fills: Decimal
+    """Where the last agreement and every execution since, ours and others', lead to."""
+    by_ibkr: Decimal
+    agrees: bool = False
     at: UtcDatetime

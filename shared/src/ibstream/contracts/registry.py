@@ -54,24 +54,43 @@ ORDER_REQUESTS = Stream(
     title="What strategies ask of the broker",
     writers="strategies",
     readers="broker",
-    messages=(orders.SubmitOrder, orders.ModifyOrder, orders.CancelOrder, orders.CancelAllOrders),
+    messages=(
+        orders.SubmitOrder,
+        orders.SubmitGroup,
+        orders.ModifyOrder,
+        orders.CancelOrder,
+        orders.CancelAllOrders,
+        orders.WhatIf,
+    ),
     keep_s=7 * 86400,
     group="broker",
 )
 ORDER_EVENTS = Stream(
     name="orders:events",
-    title="Every step of every order: states, fills, commissions, refusals",
+    title="Every step of every order: states, fills, commissions, refusals; and orders that are not ours",
     writers="broker",
     readers="anyone",
-    messages=(orders.OrderStatusChanged, orders.OrderFilled, orders.CommissionCharged, orders.RequestRefused),
+    messages=(
+        orders.OrderStatusChanged,
+        orders.OrderFilled,
+        orders.CommissionCharged,
+        orders.RequestRefused,
+        orders.WhatIfAnswered,
+        orders.ExternalOrder,
+    ),
     keep_entries=1_000_000,
 )
 PORTFOLIO_EVENTS = Stream(
     name="portfolio:events",
-    title="Changes of positions and account values",
+    title="Changes of positions, account values, profit and loss; positions that do not add up",
     writers="broker",
     readers="anyone",
-    messages=(portfolio.PositionChanged, portfolio.AccountValueChanged),
+    messages=(
+        portfolio.PositionChanged,
+        portfolio.AccountValueChanged,
+        portfolio.PnlChanged,
+        portfolio.PositionMismatch,
+    ),
     keep_entries=100_000,
 )
 QUOTES = Stream(
@@ -128,8 +147,9 @@ SYSTEM_CONTROL = Stream(
     name="system:control",
     title="Orders from the people who run the system",
     writers="operators",
-    readers="broker and gateway-watchdog, for halt and resume; the rest is part of the contract, not acted on yet",
-    messages=(system.Halt, system.Resume, system.Reconnect, system.RestartGateway),
+    readers="broker and gateway-watchdog, for halt and resume, and broker, to accept positions; the rest is part of the "
+    "contract, not acted on yet",
+    messages=(system.Halt, system.Resume, system.AcceptPositions, system.Reconnect, system.RestartGateway),
     keep_entries=10_000,
 )
 
@@ -201,6 +221,11 @@ def account_key(account: str) -> str:
     return f"portfolio:account:{account}"
 
 
+def pnl_key(account: str) -> str:
+    """Hash of an account's profit and loss: field contract id, 0 for the account, value `PnlChanged`."""
+    return f"portfolio:pnl:{account}"
+
+
 def client_id_lease(host: str, port: int, client_id: int) -> str:
     """The lease that makes a client id of one Gateway belong to one process on this bus."""
     return f"lease:client-id:{host}:{port}:{client_id}"
@@ -209,6 +234,11 @@ def client_id_lease(host: str, port: int, client_id: int) -> str:
 def order_journal_key(client_order_id: str) -> str:
     """Hash in which the broker journals one order: `seq` of its last event and its `record`."""
     return f"orders:journal:order:{client_order_id}"
+
+
+def order_positions_key(account: str) -> str:
+    """Hash in which the broker journals what its fills add up to: field contract id."""
+    return f"orders:journal:positions:{account}"
 
 
 OPEN_ORDERS_KEY = "orders:journal:open"

@@ -116,10 +116,12 @@ class ModeChanged(Message, frozen=True, kw_only=True, tag="system.mode.v1"):
 
 
 class Halt(Message, frozen=True, kw_only=True, tag="system.halt.v1"):
-    """Accept no new orders until `Resume`. Cancels still pass."""
+    """Accept no new orders until `Resume`, also after a restart. Cancels still pass."""
 
     who: str
     why: Text
+    cancel_orders: bool = False
+    """Cancel every working order of ours, too, as soon as it can be done."""
     at: UtcDatetime
 
 
@@ -128,6 +130,18 @@ class Resume(Message, frozen=True, kw_only=True, tag="system.resume.v1"):
 
     who: str
     why: Text = ""
+    at: UtcDatetime
+
+
+class AcceptPositions(Message, frozen=True, kw_only=True, tag="system.accept_positions.v1"):
+    """Take what IBKR says is held for right, so that a position mismatch no longer blocks orders."""
+
+    who: str
+    why: Text
+    account: str = ""
+    """Empty for the broker's own."""
+    con_id: int = 0
+    """0 for every instrument."""
     at: UtcDatetime
 
 

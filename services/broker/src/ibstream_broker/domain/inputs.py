@@ -20,8 +20,16 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     """IBKR's word: `PreSubmitted`, `Submitted`, `Filled`, `Cancelled`, `Inactive`, …"""
     quantity: Decimal | None = None
     limit_price: Decimal | None = None
+    stop_price: Decimal | None = None
+    """IBKR's auxPrice where the type has a stop or a trigger."""
+    time_in_force: str = ""
     text: str = ""
     """A warning that came with it."""
+    client_id: int = 0
+    """Whose it is; 0 where it is not told."""
+    symbol: str = ""
+    side: Side | None = None
+    account: str = ""
 
 
 class StatusReported(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +56,10 @@ class Executed(msgspec.Struct, frozen=True, kw_only=True):
     account: str
     exchange: str
     executed_at: datetime
+    con_id: int = 0
+    """IBKR's contract id of what was traded: a leg's own, for the leg of a combo."""
+    security_type: str = "STK"
+    """Of what was traded: `BAG` for a combo as such, which changes no position; its legs' executions do."""
 
 
 class CommissionReported(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,6 +109,19 @@ class AccountValueReported(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
 
 
+class PnlReported(msgspec.Struct, frozen=True, kw_only=True):
+    """Profit and loss, of the account (`con_id` 0) or of one position."""
+
+    account: str
+    con_id: int = 0
+    symbol: str = ""
+    daily: Decimal | None = None
+    unrealized: Decimal | None = None
+    realized: Decimal | None = None
+    market_price: Decimal | None = None
+    market_value: Decimal | None = None
+
+
 class PositionsListed(msgspec.Struct, frozen=True, kw_only=True):
     """All that the account holds, as listed after a connect: what is not in it is no longer held."""
 
@@ -104,7 +129,7 @@ class PositionsListed(msgspec.Struct, frozen=True, kw_only=True):
     positions: list[PositionReported]
 
 
-PortfolioInput = PositionReported | PositionsListed | AccountValueReported
+PortfolioInput = PositionReported | PositionsListed | AccountValueReported | PnlReported
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,3 +139,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     completed_orders: list[OrderSeen]
     executions: list[Executed]
     commissions: list[CommissionReported]
+    next_order_id: int = 0
+    """Every order id that reached the executor lies below it; 0 where it does not say."""
+    executions_complete: bool = True
+    """False where the executor never ended the list: what is missing in it may have happened all the same."""
+    volatile: bool = False
+    """The executor forgets everything when it ends, as a simulated one does: what it does not list does not exist any more."""

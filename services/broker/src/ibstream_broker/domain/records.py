@@ -7,9 +7,23 @@ from decimal import Decimal
 
 import msgspec
 
-from ibstream.contracts.orders import FINAL_STATUSES, OrderStatus, Reason, Side, SubmitOrder
+from ibstream.contracts.orders import FINAL_STATUSES, GroupKind, OcaType, OrderStatus, Reason, Side, SubmitOrder
 
 ZERO = Decimal(0)
+
+
+class Link(msgspec.Struct, frozen=True, kw_only=True):
+    """How an order hangs together with the others of its group."""
+
+    group_id: str
+    kind: GroupKind
+    oca_type: OcaType = OcaType.CANCEL
+    parent: str = ""
+    """Client order id of the bracket's parent; empty for the parent itself and in an OCA group."""
+    transmit: bool = True
+    """False for all orders of a bracket but the last: the Gateway holds them until that one has come."""
+    members: tuple[str, ...] = ()
+    """Client order ids of the whole group, in the order in which they are sent."""
 
 
 class Execution(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +32,9 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     exec_id: str
     quantity: Decimal
     price: Decimal
+    leg: bool = False
+    """A leg's of a combo: it changed a position, and does not count towards the order's quantity."""
+    con_id: int = 0
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +44,10 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     entry_id: str
     """The stream entry that asked for it: the same entry delivered again is not a repeated request."""
     account: str = ""
+    valid_until: datetime | None = None
+    """Not sent after this time; always set on an order that was accepted."""
+    link: Link | None = None
+    """Its group, if it was submitted in one."""
     revision: int = 0
     seq: int = 0
     status: OrderStatus = OrderStatus.PENDING_SUBMIT
@@ -35,8 +56,12 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     code: int = 0
     order_id: int = 0
     perm_id: int = 0
-    session: int = 0
-    """The session in which it was sent."""
+    epoch: int = 0
+    """The session in which it was sent, as the journal counts sessions."""
+    resent: bool = False
+    """Sent again with the same id, because it had provably never reached the Gateway."""
+    session_lost: bool = False
+    """The session ended under it while its answer was awaited: nothing is provable any more."""
     cancel_requested: bool = False
     reported_filled: Decimal = ZERO
     """What IBKR's status says is filled; the ledger may still wait for an execution."""
@@ -73,8 +98,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def filled(self) -> Decimal:
-        """Shares filled, by the ledger."""
-        return sum((execution.quantity for execution in self.executions.values()), ZERO)
+        """What is filled of its quantity, by the ledger."""
+        return sum((one.quantity for one in self.executions.values() if not one.leg), ZERO)
 
     @property
     def is_unclear(self) -> bool:
@@ -91,9 +116,9 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def average_price(self) -> Decimal | None:
-        """Per share over all fills; None before the first."""
+        """Per unit over all fills; None before the first."""
         filled = self.filled
         if not filled:
             return None
-        value = sum((execution.quantity * execution.price for execution in self.executions.values()), ZERO)
+        value = sum((one.quantity * one.price for one in self.executions.values() if not one.leg), ZERO)
         return value / filled

@@ -1,7 +1,7 @@
 """Redis streams, and everything this project asks of Redis. Nothing else imports `redis`.
 
-`connection` holds the client and its reasons; `publisher` writes; `reader` reads for oneself; `group` works a stream off
-together with others; `lease` gives a thing to one process at a time; `values` keeps the latest of something; `embedded`
+`connection` holds the client and its reasons; `publisher` writes; `reader` reads for oneself; `consumer` works a stream off
+together with others, through its `group`; `lease` gives a thing to one process at a time; `values` keeps the latest of something; `embedded`
 starts a server where none is configured.
 
     RecoverableError
@@ -11,7 +11,8 @@ starts a server where none is configured.
 """
 
 from ibstream.bus.connection import Bus, BusRefused, BusUnavailable
-from ibstream.bus.group import GroupConsumer
+from ibstream.bus.consumer import GroupConsumer
+from ibstream.bus.group import Group
 from ibstream.bus.lease import Lease, LeaseLost
 from ibstream.bus.publisher import Publisher
 from ibstream.bus.reader import Entry, StreamReader
@@ -21,6 +22,7 @@ __all__ = [
     "BusRefused",
     "BusUnavailable",
     "Entry",
+    "Group",
     "GroupConsumer",
     "Lease",
     "LeaseLost",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from hashlib import sha1
+from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -17,6 +18,7 @@ from redis.exceptions import (
     BusyLoadingError,
     ClusterDownError,
     MasterDownError,
+    NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -31,6 +33,9 @@ from ibstream.runtime.errors import ConfigurationError, IbstreamError, Recoverab
 
 DEADLINE_S = 5.0
 """How long one command may take, waiting for a free connection included."""
+
+FSYNC_TIMEOUT_S = 3.0
+"""How long a write may take to reach the disk; a server that syncs every second takes up to one."""
 
 CONNECT_TIMEOUT_S = 2.0
 COMMAND_CONNECTIONS = 16
@@ -198,9 +203,47 @@ class Bus:
         values = await self.call(self._redis.mget(keys))
         return {key.decode(): value for key, value in zip(keys, values, strict=True) if value is not None}
 
-    async def run_script(self, script: str, keys: list[str], arguments: list[str | bytes | int]) -> Any:
-        """Run a Lua script atomically; raise as `call` does."""
-        return await self.call(self._redis.eval(script, len(keys), *keys, *arguments))
+    async def run_script(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> Any:
+        """Run a Lua script atomically; raise as `call` does. It is sent once, and called by its digest after that."""
+        return await self._run_loaded(
+            script, lambda digest: self._redis.evalsha(digest, len(keys), *keys, *cast("Any", arguments))
+        )
+
+    async def run_script_durably(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> Any:
+        """As `run_script`, and return only when what it wrote is on the server's disk (WAITAOF).
+
+        Raises `BusUnavailable` when it is not known to be there; whether it was written is then for the caller to find out.
+        Only for servers of which `is_durable` is true.
+        """
+
+        async def both(digest: str) -> Any:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.evalsha(digest, len(keys), *keys, *cast("Any", arguments))
+            pipeline.execute_command("WAITAOF", 1, 0, round(FSYNC_TIMEOUT_S * 1000))
+            done, (on_disk, _) = await pipeline.execute()
+            if not on_disk:
+                raise TimeoutError(f"not on disk within {FSYNC_TIMEOUT_S:g} s")
+            return done
+
+        return await self._run_loaded(script, both)
+
+    async def is_durable(self) -> bool:
+        """Whether the server can say that a write is on its disk: WAITAOF (Redis 7.2), and an append-only file."""
+        try:
+            await self.call(self._redis.execute_command("WAITAOF", 1, 0, 1))
+        except BusRefused:
+            return False
+        return True
+
+    async def _run_loaded(self, script: str, run: Callable[[str], Awaitable[Any]]) -> Any:
+        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+        try:
+            return await self.call(run(digest))
+        except BusRefused as error:
+            if not isinstance(error.__cause__, NoScriptError):
+                raise
+        await self.call(self._redis.script_load(script))
+        return await self.call(run(digest))
 
 
 def _address(url: str, fixed: Mapping[str, Any]) -> str:

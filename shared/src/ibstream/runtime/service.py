@@ -53,6 +53,9 @@ class Slot:
     number: int
     fencing_token: int
     """Greater than that of every holder before: what this replica writes under it, an earlier one can no longer undo."""
+    held: Callable[[], bool] = lambda: True
+    """Whether the slot is still this replica's, by its own clock: to be asked right before anything is done that no fencing
+    token guards, such as sending an order. A process that was frozen must not act on what it was about to do."""
 
 
 @dataclass(frozen=True)
@@ -193,7 +196,7 @@ class ServiceHost:
         return serve
 
     async def _work(self, lease: Lease, stop: asyncio.Event) -> None:
-        slot = Slot(self._slot or 0, lease.token)
+        slot = Slot(self._slot or 0, lease.token, lambda: lease.held)
         close_session = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             keeper = group.create_task(lease.keep(), name="lease")

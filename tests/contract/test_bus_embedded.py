@@ -240,7 +240,7 @@ def test_it_serves_this_machine_only_and_never_forgets(private_server: Servers) 
                 "bind": "127.0.0.1",
                 "protected-mode": "yes",
                 "appendonly": "yes",
-                "appendfsync": "everysec",
+                "appendfsync": "always",
                 "maxmemory-policy": "noeviction",
             }
             for name, value in wanted.items():

@@ -23,6 +23,15 @@ SUBMIT: dict[str, Any] = {
     "requested_at": "2026-11-23T14:30:00Z",
 }
 
+GROUP: dict[str, Any] = {
+    "type": "orders.submit_group.v1",
+    "group_id": "g-1",
+    "kind": "oca",
+    "orders": [SUBMIT, SUBMIT],
+    "requested_at": "2026-11-23T14:30:00Z",
+}
+LEG: dict[str, Any] = {"instrument": {"symbol": "AAPL"}, "side": "BUY"}
+
 
 def decode(**changes: Any) -> Any:
     """A submit with some fields changed, as a reader sees it."""
@@ -68,14 +77,28 @@ def test_every_truncation_is_undecodable() -> None:
         ({"quantity": True}, r"\$\.quantity"),
         ({"quantity": "ten"}, r"\$\.quantity"),
         ({"side": "HOLD"}, r"\$\.side"),
-        ({"order_type": "STP"}, r"\$\.order_type"),
+        ({"order_type": "STOP"}, r"\$\.order_type"),
+        ({"stop_price": "low"}, r"\$\.stop_price"),
+        ({"time_in_force": "GTX"}, r"\$\.time_in_force"),
+        ({"good_till": "2026-12-18T21:00:00"}, r"timezone.*\$\.good_till"),
+        ({"algo": {"name": "Dark"}}, r"\$\.algo\.name"),
+        ({"algo": {"name": "Twap", "parameters": {"startTime": 9}}}, r"\$\.algo\.parameters"),
+        ({"algo": {"name": "Twap", "parameters": {"startTime": "9" * 65}}}, r"\$\.algo\.parameters"),
         ({"instrument": "AAPL"}, r"\$\.instrument"),
         ({"instrument": {"symbol": "aapl"}}, r"\$\.instrument\.symbol"),
         ({"instrument": {"symbol": "BRK B"}}, r"\$\.instrument\.symbol"),
         ({"instrument": {"symbol": "A" * 33}}, r"\$\.instrument\.symbol"),
         ({"instrument": {"symbol": "AAPL\n"}}, r"\$\.instrument\.symbol"),
         ({"instrument": {"symbol": "AAPL", "currency": "usd"}}, r"\$\.instrument\.currency"),
-        ({"instrument": {"symbol": "AAPL", "security_type": "OPT"}}, r"\$\.instrument\.security_type"),
+        ({"instrument": {"symbol": "AAPL", "security_type": "WAR"}}, r"\$\.instrument\.security_type"),
+        ({"instrument": {"symbol": "ES", "expiry": "2026-12"}}, r"\$\.instrument\.expiry"),
+        ({"instrument": {"symbol": "ES", "expiry": "202612\n"}}, r"\$\.instrument\.expiry"),
+        ({"instrument": {"symbol": "AAPL", "strike": "high"}}, r"\$\.instrument\.strike"),
+        ({"instrument": {"symbol": "AAPL", "right": "CALL"}}, r"\$\.instrument\.right"),
+        ({"instrument": {"symbol": "SI", "multiplier": "5k"}}, r"\$\.instrument\.multiplier"),
+        ({"instrument": {"symbol": "SI", "trading_class": "S" * 33}}, r"\$\.instrument\.trading_class"),
+        ({"instrument": {"symbol": "AAPL", "legs": [LEG] * 9}}, r"length <= 8.*\$\.instrument\.legs"),
+        ({"instrument": {"symbol": "AAPL", "legs": [{**LEG, "ratio": 0}]}}, r"\$\.instrument\.legs\[0\]\.ratio"),
         ({"client_order_id": ""}, r"\$\.client_order_id"),
         ({"client_order_id": "a" * 33}, r"\$\.client_order_id"),
         ({"client_order_id": "a b"}, r"\$\.client_order_id"),
@@ -102,6 +125,34 @@ def test_a_missing_field_is_named(field: str) -> None:
     body = {name: value for name, value in SUBMIT.items() if name != field}
     with pytest.raises(UndecodableError, match=field):
         ORDER_REQUESTS.codec().decode(b"orders.submit.v1", msgspec.json.encode(body))
+
+
+@pytest.mark.parametrize("count", [0, 1, 11])
+def test_a_group_has_two_orders_to_ten(count: int) -> None:
+    """One order is no group, and more than ten are refused before any of them is looked at."""
+    group = {**GROUP, "orders": [SUBMIT] * count}
+    with pytest.raises(UndecodableError, match=r"length.*\$\.orders"):
+        ORDER_REQUESTS.codec().decode(b"orders.submit_group.v1", msgspec.json.encode(group))
+
+
+def test_an_order_within_a_request_is_checked_like_one_of_its_own() -> None:
+    """In a group and in a what-if, the error leads to the field of the order."""
+    bad = {**SUBMIT, "side": "HOLD"}
+    group = {**GROUP, "orders": [SUBMIT, bad]}
+    with pytest.raises(UndecodableError, match=r"\$\.orders\[1\]\.side"):
+        ORDER_REQUESTS.codec().decode(b"orders.submit_group.v1", msgspec.json.encode(group))
+    asked = {"type": "orders.what_if.v1", "order": bad, "requested_at": SUBMIT["requested_at"]}
+    with pytest.raises(UndecodableError, match=r"\$\.order\.side"):
+        ORDER_REQUESTS.codec().decode(b"orders.what_if.v1", msgspec.json.encode(asked))
+
+
+@pytest.mark.parametrize("depth", [2, 300, 100_000])
+def test_a_combo_of_combos_is_undecodable(depth: int) -> None:
+    """However deep somebody nests legs: the reader neither takes it, nor fails in a way that it does not expect."""
+    inner = '{"symbol":"AAPL","legs":[{"side":"BUY","instrument":' * depth + '{"symbol":"AAPL"}' + "}]}" * depth
+    body = msgspec.json.encode({**SUBMIT, "instrument": msgspec.Raw(inner.encode())})
+    with pytest.raises(UndecodableError, match=r"legs itself|recursion"):
+        ORDER_REQUESTS.codec().decode(b"orders.submit.v1", body)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
+from typing import Any, get_args
 
 import msgspec
 import pytest
 
 from ibstream.contracts.base import Codec, encode, type_of
+from ibstream.contracts.instrument import Instrument, SecurityType
+from ibstream.contracts.orders import AlgoName, GroupKind, OrderType, SubmitGroup, SubmitOrder, TimeInForce
 from ibstream.contracts.registry import STREAMS
 from ibstream.contracts.schema import message_types
 
@@ -46,3 +50,43 @@ def test_every_type_has_an_example(kind: type) -> None:
 def test_no_example_of_a_type_that_is_gone() -> None:
     """A type is never removed while entries of it may lie in a stream; if one must go, its examples go with it."""
     assert {folder.name for folder in EXAMPLES.iterdir()} == {type_of(kind) for kind in message_types()}
+
+
+def examples(kind: type[Any]) -> list[Any]:
+    """Every example of one type, decoded."""
+    codec, tag = Codec(kind), type_of(kind)
+    return [codec.decode(tag.encode(), file.read_bytes()) for file in FILES if file.parent.name == tag]
+
+
+def instruments(instrument: Instrument) -> list[Instrument]:
+    """The instrument and those of its legs."""
+    return [instrument, *(leg.instrument for leg in instrument.legs)]
+
+
+@pytest.mark.parametrize(
+    ("every", "found"),
+    [
+        (OrderType, {order.order_type for order in examples(SubmitOrder)}),
+        (TimeInForce, {order.time_in_force for order in examples(SubmitOrder)}),
+        (AlgoName, {order.algo.name for order in examples(SubmitOrder) if order.algo}),
+        (GroupKind, {group.kind for group in examples(SubmitGroup)}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_every_choice_has_an_example(every: type[StrEnum], found: set[StrEnum]) -> None:
+    """Whoever writes requests by hand finds an order of each type, time in force and algorithm, and a group of each kind."""
+    assert set(every) == found
+
+
+def test_every_kind_of_instrument_has_an_example() -> None:
+    """Stocks, pairs, futures, options and combos, with what each of them needs."""
+    orders = examples(SubmitOrder)
+    assert {order.instrument.security_type for order in orders} == set(get_args(SecurityType))
+    assert {one.security_type for order in orders for one in instruments(order.instrument)[1:]} >= {"STK", "OPT"}
+
+
+def test_examples_are_no_two_alike() -> None:
+    """Each shows something of its own; in particular each order has an id of its own."""
+    orders = [*examples(SubmitOrder), *(order for group in examples(SubmitGroup) for order in group.orders)]
+    ids = [order.client_order_id for order in orders]
+    assert len(ids) == len(set(ids))

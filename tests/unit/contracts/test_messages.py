@@ -34,8 +34,23 @@ def _floats(of: inspect.FloatType) -> st.SearchStrategy[float]:
     return st.floats(low, of.le, allow_nan=False, allow_infinity=False, exclude_min=of.gt is not None)
 
 
+_open: list[type] = []
+"""The Structs whose strategies are being made, outermost first."""
+
+
 def _structs(of: inspect.StructType) -> st.SearchStrategy[Any]:
-    return st.fixed_dictionaries({field.name: values(field.type) for field in of.fields}).map(lambda x: of.cls(**x))
+    _open.append(of.cls)
+    fields = {field.name: values(field.type) for field in of.fields}
+    _open.pop()
+    return st.fixed_dictionaries(fields).map(lambda x: of.cls(**x))
+
+
+def _tuples(of: inspect.VarTupleType) -> st.SearchStrategy[Any]:
+    """A Struct that holds others of its kind does so once: a combo's legs are no combos of combos."""
+    if isinstance(of.item_type, inspect.StructType) and of.item_type.cls in _open:
+        return st.just(())
+    low = of.min_length or 0
+    return st.lists(values(of.item_type), min_size=low, max_size=max(low, 3)).map(tuple)
 
 
 STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
@@ -43,7 +58,9 @@ STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.FloatType: _floats,
     inspect.StructType: _structs,
     inspect.BoolType: lambda _: st.booleans(),
-    inspect.IntType: lambda of: st.integers(of.ge if of.ge is not None else -(2**63), 2**63 - 1),
+    inspect.IntType: lambda of: st.integers(
+        of.ge if of.ge is not None else -(2**63), of.le if of.le is not None else 2**63 - 1
+    ),
     inspect.DecimalType: lambda _: st.decimals(allow_nan=False, allow_infinity=False),
     inspect.DateTimeType: lambda _: st.datetimes(datetime(1970, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     inspect.EnumType: lambda of: st.sampled_from(list(of.cls)),
@@ -51,6 +68,7 @@ STRATEGIES: dict[type, Callable[[Any], st.SearchStrategy[Any]]] = {
     inspect.NoneType: lambda _: st.none(),
     inspect.UnionType: lambda of: st.one_of([values(one) for one in of.types]),
     inspect.ListType: lambda of: st.lists(values(of.item_type), max_size=3),
+    inspect.VarTupleType: _tuples,
     inspect.DictType: lambda of: st.dictionaries(values(of.key_type), values(of.value_type), max_size=3),
     inspect.Metadata: lambda of: values(of.type),
 }

@@ -14,6 +14,7 @@ from ibstream.contracts.__main__ import main
 from ibstream.contracts.base import type_of
 from ibstream.contracts.registry import STREAMS
 from ibstream.contracts.schema import documents, message_types
+from ibstream.contracts.vocabulary import VOCABULARY
 
 COMMITTED = Path(__file__).resolve().parents[3] / "contracts"
 
@@ -145,3 +146,61 @@ def test_payloads_pin_their_tag(asyncapi: dict[str, Any]) -> None:
         schema = resolve(asyncapi, payload["$ref"])
         assert schema["properties"]["type"] == {"enum": [tag]}
         assert "type" in schema["required"]
+
+
+@pytest.fixture(scope="module")
+def schemas(asyncapi: dict[str, Any]) -> dict[str, Any]:
+    """Every Struct and Enum by its name."""
+    shared: dict[str, Any] = asyncapi["components"]["schemas"]
+    return shared
+
+
+def fields(schema: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an object but its tag, or the columns of a row."""
+    columns = {str(number): column for number, column in enumerate(schema.get("prefixItems", []))}
+    return columns or {name: one for name, one in schema.get("properties", {}).items() if name != "type"}
+
+
+def says_what_it_is(schema: dict[str, Any]) -> bool:
+    """By itself, or where its type is defined."""
+    return "description" in schema or "$ref" in schema or any(map(says_what_it_is, schema.get("anyOf", [])))
+
+
+def test_every_field_is_described(schemas: dict[str, Any]) -> None:
+    """Nobody who reads a schema has to guess what a field or a column means, in which unit, or what null says."""
+    silent = [
+        f"{name}.{field}"
+        for name, one in schemas.items()
+        for field, it in fields(one).items()
+        if not says_what_it_is(it)
+    ]
+    assert silent == []
+
+
+def test_the_vocabulary_has_no_word_too_many(schemas: dict[str, Any]) -> None:
+    """A word that no field needs any more is struck out."""
+    used = {field.get("description") for one in schemas.values() for field in fields(one).values()}
+    assert [word for word, text in VOCABULARY.items() if text not in used] == []
+
+
+def test_what_stands_under_a_field_and_a_member_is_published(schemas: dict[str, Any]) -> None:
+    """Python forgets these docstrings; the schemas keep them, in objects, rows and enumerations."""
+    assert (
+        schemas["SubmitOrder"]["properties"]["trailing_percent"]["description"]
+        == "The same in per cent: 1.5 for 1.5 %."
+    )
+    assert (
+        schemas["SubmitGroup"]["properties"]["group_id"]["description"] == "Sent to IBKR as ocaGroup of an OCA group."
+    )
+    assert schemas["Bar"]["prefixItems"][5]["description"].startswith("Shares; -1")
+    assert "\n- `STP LMT`: `stop_price`, `limit_price`: a limit order" in schemas["OrderType"]["description"]
+    assert "\n- `risk_price_collar`: The price is too far from the last quote." in schemas["Reason"]["description"]
+
+
+def test_an_instrument_holds_legs_that_hold_instruments(asyncapi: dict[str, Any]) -> None:
+    """What recurs stands once among the definitions and refers to itself, in the document and in each schema."""
+    alone = json.loads(documents("1.2.3")["schemas/orders.submit.v1.json"])
+    for place, root in (("#/components/schemas/", asyncapi), ("#/$defs/", alone)):
+        instrument = resolve(root, f"{place}Instrument")
+        leg = resolve(root, instrument["properties"]["legs"]["items"]["$ref"])
+        assert leg["properties"]["instrument"]["$ref"] == f"{place}Instrument"

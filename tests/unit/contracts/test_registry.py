@@ -110,6 +110,7 @@ def test_keys_and_hashes() -> None:
     assert registry.last_quotes_key(3) == "quotes:last:3"
     assert registry.positions_key("DU1") == "portfolio:positions:DU1"
     assert registry.account_key("DU1") == "portfolio:account:DU1"
+    assert registry.pnl_key("DU1") == "portfolio:pnl:DU1"
     assert registry.client_id_lease("127.0.0.1", 4002, 11) == "lease:client-id:127.0.0.1:4002:11"
 
 

@@ -89,5 +89,5 @@ class Codec:
             raise UnknownTypeError(tag.decode(errors="replace"))
         try:
             return decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise UndecodableError(str(error)) from error

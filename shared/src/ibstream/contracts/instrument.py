@@ -30,6 +30,11 @@ class ComboLeg(msgspec.Struct, frozen=True, kw_only=True):
     ratio: Annotated[int, Meta(ge=1, le=1000)] = 1
     """Shares or contracts of the leg for one of the combo."""
 
+    def __post_init__(self) -> None:
+        """Refuse a leg with legs: nested without end, it could be read and then not be written any more."""
+        if self.instrument.legs:
+            raise ValueError("a leg of a combo cannot have legs itself")
+
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """One tradable thing. The symbol alone names a US stock; IBKR's contract id is looked up by the services.

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from ibstream.contracts.base import Message, Symbol, Text, UtcDatetime
-from ibstream.contracts.base import Side as Side
+from ibstream.contracts.base import Side as Side  # noqa: PLC0414 - strategies find it here, too
 from ibstream.contracts.instrument import Instrument
 
 ClientOrderId = Annotated[
@@ -79,9 +79,9 @@ class AlgoName(StrEnum):
 class Algo(msgspec.Struct, frozen=True, kw_only=True):
     """One of IBKR's algorithms, for MKT and LMT orders.
 
-    Parameters, in IBKR's spelling (source: IBKR's API documentation of its algorithms): Adaptive takes `adaptivePriority` (`Urgent`, `Normal`, `Patient`);
-    Twap takes `strategyType`, `startTime`, `endTime`, `allowPastEndTime`; Vwap takes `maxPctVol`, `startTime`, `endTime`,
-    `allowPastEndTime`, `noTakeLiq`. Others are refused before anything is sent.
+    Parameters, in IBKR's spelling (source: IBKR's API documentation of its algorithms): Adaptive takes `adaptivePriority`
+    (`Urgent`, `Normal`, `Patient`); Twap takes `strategyType`, `startTime`, `endTime`, `allowPastEndTime`; Vwap takes
+    `maxPctVol`, `startTime`, `endTime`, `allowPastEndTime`, `noTakeLiq`. Others are refused before anything is sent.
     """
 
     name: AlgoName

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from ibstream.contracts.base import Message, type_of
+from ibstream.contracts.docstrings import described
 from ibstream.contracts.registry import STREAMS, Stream
 from ibstream.contracts.system import Heartbeat
 
@@ -26,8 +27,10 @@ def message_types() -> list[type[Message]]:
 
 
 def json_schema(kind: type[Message]) -> dict[str, Any]:
-    """The JSON Schema of a message, self-contained."""
-    return {"$schema": DIALECT, "$id": f"{type_of(kind)}.json", **msgspec.json.schema(kind)}
+    """The JSON Schema of a message, self-contained: what it holds, itself included where that recurs, stands in `$defs`."""
+    schema = msgspec.json.schema(kind)
+    definitions = described(schema["$defs"], [kind])
+    return {"$schema": DIALECT, "$id": f"{type_of(kind)}.json", **schema, "$defs": definitions}
 
 
 def asyncapi(version: str) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def asyncapi(version: str) -> dict[str, Any]:
         "operations": {f"{_key(stream)}.send": _operation(stream) for stream in STREAMS},
         "components": {
             "messages": {type_of(kind): _message(kind, schema) for kind, schema in zip(kinds, schemas, strict=True)},
-            "schemas": definitions,
+            "schemas": described(definitions, list(kinds)),
         },
     }
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from decimal import Decimal
+from itertools import islice
 
 import msgspec
 
@@ -17,6 +19,7 @@ __all__ = [
     "AccountValues",
     "Position",
     "SimulatedAccount",
+    "free_value",
     "market_value",
     "unrealized_pnl",
     "usd_rate",
@@ -84,6 +87,13 @@ def unrealized_pnl(position: Position, price: Decimal) -> Decimal:
     return market_value(position, price) - position.quantity * position.average_cost
 
 
+def free_value(position: Position, price_of: PriceOf) -> Decimal:
+    """What a position adds to the account's available funds beside its cash, USD; negative where it only binds some."""
+    totals = _Totals(price_of)
+    totals.add(position)
+    return totals.stock_value + totals.futures_pnl - totals.initial
+
+
 def usd_rate(currency: str, price_of: PriceOf) -> Decimal:
     """USD for one unit of `currency`, by the price of its pair with the dollar."""
     if currency == BASE_CURRENCY:
@@ -104,6 +114,8 @@ class SimulatedAccount:
         self._opening = self._ledger.copy()
         self._journal: deque[Booking] = deque()
         self._folded = 0
+        self.generation = 0
+        """Counts how often the account was made anew, by a correction or a position to begin with."""
 
     @property
     def cash(self) -> Decimal:
@@ -125,6 +137,11 @@ class SimulatedAccount:
         """How many fills were applied: the number the next one gets."""
         return self._folded + len(self._journal)
 
+    def traded_since(self, number: int) -> Iterator[str]:
+        """The keys of what was filled since fill `number`, that one included, latest first."""
+        fills = islice(reversed(self._journal), max(self.booked - number, 0))
+        return (fill.symbol for fill in fills)
+
     def position(self, symbol: str) -> Position:
         """What is held of `symbol`, with quantity 0 if nothing ever was."""
         return self._ledger.position(symbol)
@@ -139,6 +156,7 @@ class SimulatedAccount:
         )
         self._fold(len(self._journal))
         self._opening.positions[symbol] = preset
+        self.generation += 1
         self._ledger = self._opening.copy()
 
     def apply_fill(
@@ -170,8 +188,13 @@ class SimulatedAccount:
             self._journal[place], quantity=quantity, price=price, commission=commission
         )
         self._ledger = self._opening.copy()
+        self.generation += 1
         realized = [self._ledger.apply(booking) for booking in self._journal]
         return realized[place:]
+
+    def cash_in_usd(self, price_of: PriceOf) -> Decimal:
+        """All balances together, at the rates that the prices of the pairs give."""
+        return sum((amount * usd_rate(one, price_of) for one, amount in self.balances.items() if amount), ZERO)
 
     def values(self, price_of: PriceOf) -> AccountValues:
         """The account's figures at the prices that `price_of` gives."""
@@ -179,7 +202,7 @@ class SimulatedAccount:
         for position in self.positions.values():
             totals.add(position)
         return AccountValues(
-            cash=sum((amount * usd_rate(one, price_of) for one, amount in self.balances.items() if amount), ZERO),
+            cash=self.cash_in_usd(price_of),
             stock_value=totals.stock_value,
             gross_position_value=totals.gross,
             unrealized_pnl=totals.unrealized,

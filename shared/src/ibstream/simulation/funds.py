@@ -7,6 +7,7 @@ from decimal import Decimal
 from ibstream.contracts.orders import Side
 from ibstream.simulation import impact, rules
 from ibstream.simulation.account import ZERO, AccountValues, SimulatedAccount
+from ibstream.simulation.headroom import Headroom
 from ibstream.simulation.orders import Ticket, WhatIf
 from ibstream.simulation.triggers import LIMITED
 from ibstream.simulation.view import MarketView
@@ -18,6 +19,7 @@ class Funds:
     def __init__(self, account: SimulatedAccount, view: MarketView) -> None:
         self._account = account
         self._view = view
+        self._headroom = Headroom(account, view)
 
     def values(self, now_ns: int) -> AccountValues:
         """The account's figures, positions at the last trades of `now_ns`."""
@@ -28,7 +30,7 @@ class Funds:
         if ticket.parent_id is not None:
             return None
         needed = self._impact(ticket, now_ns).needed
-        if needed <= 0:
+        if needed <= 0 or self._headroom.covers(needed, now_ns):
             return None
         return rules.INSUFFICIENT_FUNDS if needed > max(self.values(now_ns).available_funds, ZERO) else None
 

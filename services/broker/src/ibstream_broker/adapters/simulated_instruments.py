@@ -1,0 +1,190 @@
+"""The simulated market's instruments by the names that requests use, looked up as IBKR looks contracts up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+import msgspec
+
+from ibstream.contracts.instrument import Instrument, label
+from ibstream.contracts.orders import Reason
+from ibstream.ibkr.contracts import from_ib_symbol
+from ibstream.simulation.increments import MARKET_RULES
+from ibstream.simulation.instruments import InstrumentMaster, Listing
+from ibstream.simulation.orders import Leg
+from ibstream.simulation.recent import Recent
+from ibstream_broker.ports import InstrumentRefused, Terms
+
+INSTRUMENTS_KEPT = 10_000
+"""Instruments whose look-up is remembered; the oldest is forgotten, and looked up again when it comes back."""
+
+LEGS_MIN = 2
+_OLD_NAMES = {"ISLAND": "NASDAQ"}
+"""What IBKR called NASDAQ until 2023."""
+_MONTH_DIGITS = 6
+
+
+class Traded(msgspec.Struct, frozen=True):
+    """How one instrument is named in what the broker is told."""
+
+    con_id: int
+    """0 for a combo."""
+    symbol: str
+    """As in requests: `BRK.B`, `EUR`, `ES`; of an option its underlying's."""
+    security_type: str
+    currency: str
+    exchange: str
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One instrument as it was looked up."""
+
+    key: str
+    """The simulation's name of it; of a combo its symbol."""
+    traded: Traded
+    terms: Terms
+    legs: tuple[Leg, ...] = ()
+    """Of a combo."""
+
+
+class InstrumentBook:
+    """Finds what orders are for, and what executions and positions are of."""
+
+    def __init__(self, master: InstrumentMaster) -> None:
+        self._master = master
+        self._found: Recent[Instrument, Found] = Recent(INSTRUMENTS_KEPT)
+        self._traded: Recent[str, Traded] = Recent(INSTRUMENTS_KEPT)
+
+    def known(self, instrument: Instrument) -> Found | None:
+        """What was looked up before."""
+        return self._found.get(instrument)
+
+    def find(self, instrument: Instrument, today: date) -> Found:
+        """The one instrument that fits what is said, listed on `today`, New York's date.
+
+        Raises `InstrumentRefused` where none fits or several do.
+        """
+        found = self._found.get(instrument)
+        if found is None:
+            found = (
+                self._combo(instrument, today) if instrument.security_type == "BAG" else self._one(instrument, today)
+            )
+            self._found.put(instrument, found)
+        return found
+
+    def traded(self, key: str) -> Traded:
+        """How an instrument that the engine traded is named."""
+        known = self._traded.get(key)
+        if known is None:
+            listing = self._master.by_symbol(key)
+            if listing is None:
+                raise LookupError(f"the engine traded {key}, which the instrument master does not have")
+            known = _traded(listing)
+            self._traded.put(key, known)
+        return known
+
+    def _one(self, instrument: Instrument, today: date) -> Found:
+        fitting = [one for one in self._candidates(instrument, today) if _fits(one, instrument, today)]
+        if not fitting:
+            raise InstrumentRefused(
+                Reason.UNKNOWN_INSTRUMENT, f"the simulated market has no {label(instrument)} as it was named"
+            )
+        if len(fitting) > 1:
+            raise InstrumentRefused(
+                Reason.AMBIGUOUS_INSTRUMENT, f"{label(instrument)} fits {len(fitting)} contracts; say which of them"
+            )
+        listing = fitting[0]
+        terms = Terms(
+            con_id=listing.con_id,
+            increments=MARKET_RULES[listing.market_rule_id],
+            multiplier=listing.point_value,
+            quantity_step=listing.size_increment,
+        )
+        return Found(listing.symbol, _traded(listing), terms)
+
+    def _combo(self, instrument: Instrument, today: date) -> Found:
+        if len(instrument.legs) < LEGS_MIN or any(leg.instrument.security_type == "BAG" for leg in instrument.legs):
+            raise InstrumentRefused(
+                Reason.INVALID_INSTRUMENT, f"{label(instrument)}: a combo has two legs at least, none of them a combo"
+            )
+        found = [self.find(leg.instrument, today) for leg in instrument.legs]
+        legs = tuple(
+            Leg(symbol=one.key, side=leg.side, ratio=leg.ratio, exchange=leg.instrument.exchange)
+            for one, leg in zip(found, instrument.legs, strict=True)
+        )
+        # A sum of prices on several steps is on the finest of the first leg's, as the engine checks it.
+        terms = Terms(con_id=0, increments=found[0].terms.increments[:1], multiplier=found[0].terms.multiplier)
+        traded = Traded(0, instrument.symbol, "BAG", instrument.currency, instrument.exchange)
+        return Found(instrument.symbol, traded, terms, legs)
+
+    def _candidates(self, instrument: Instrument, today: date) -> Iterable[Listing]:
+        symbol = instrument.symbol
+        match instrument.security_type:
+            case "STK":
+                return _some(self._master.stock(symbol))
+            case "CASH":
+                return _some(self._master.by_symbol(f"{symbol}.{instrument.currency}"))
+            case "FUT":
+                return self._futures(symbol, today)
+            case _:
+                return self._options(instrument, today)
+
+    def _futures(self, symbol: str, today: date) -> list[Listing]:
+        try:
+            return self._master.futures(symbol, today)
+        except KeyError:
+            return []
+
+    def _options(self, instrument: Instrument, today: date) -> list[Listing]:
+        chain = self._master.option_chain(instrument.symbol, today)
+        if chain is None:
+            return []
+        strikes = chain.strikes if instrument.strike is None else (instrument.strike,)
+        days = [day for day in chain.expirations if f"{day:%Y%m%d}".startswith(instrument.expiry)]
+        places = ((day, strike, right) for day in days for strike in strikes for right in (instrument.right or "CP"))
+        return [one for place in places if (one := self._master.option(chain.under, *place)) is not None]
+
+
+def _some(listing: Listing | None) -> list[Listing]:
+    return [] if listing is None else [listing]
+
+
+def _fits(listing: Listing, said: Instrument, today: date) -> bool:
+    """Whether the instrument agrees with all that is said, and has not expired."""
+    primary = _OLD_NAMES.get(said.primary_exchange, said.primary_exchange)
+    return (
+        listing.security_type == said.security_type
+        and from_ib_symbol(listing.ib_symbol) == said.symbol
+        and listing.currency == said.currency
+        and _is_routed_to(listing, said.exchange)
+        and primary in ("", "SMART", listing.primary_exchange or listing.exchange)
+        and said.trading_class in ("", listing.trading_class)
+        and (not said.multiplier or Decimal(said.multiplier) == listing.multiplier)
+        and _expiry_fits(listing, said.expiry)
+        and (listing.expiry is None or listing.expiry >= today)
+    )
+
+
+def _is_routed_to(listing: Listing, exchange: str) -> bool:
+    # IBKR routes no currency pair by SMART; whoever leaves the default means the one place where they trade.
+    is_default = exchange == "SMART" and listing.security_type == "CASH"
+    return is_default or exchange in ("", listing.exchange, *listing.valid_exchanges)
+
+
+def _expiry_fits(listing: Listing, expiry: str) -> bool:
+    """A future's contract month, or the last trading day of a future or an option."""
+    if listing.security_type == "FUT" and len(expiry) == _MONTH_DIGITS:
+        return expiry == listing.contract_month
+    return listing.last_trade_date.startswith(expiry)
+
+
+def _traded(listing: Listing) -> Traded:
+    return Traded(
+        listing.con_id,
+        from_ib_symbol(listing.ib_symbol),
+        listing.security_type,
+        listing.currency,
+        listing.primary_exchange or listing.exchange,
+    )

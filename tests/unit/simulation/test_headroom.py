@@ -73,7 +73,9 @@ def test_the_verdict_is_that_of_valuing_every_position() -> None:
         verdicts[affordable] += 1
         fills = [one for one in events if isinstance(one, Filled) and not one.combo]
         if fills and not order_id % 10:
-            engine.correct(fills[0].exec_id, now_ns, price=fills[0].price * pick(order_id, 5, (Decimal("0.9"), 2)))
+            engine.correct(
+                fills[0].exec_id, now_ns, price=fills[0].price * pick(order_id, 5, (Decimal("0.9"), Decimal(2)))
+            )
     assert min(verdicts.values()) > 300
 
 

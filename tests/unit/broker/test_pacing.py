@@ -60,6 +60,50 @@ def test_a_window_lets_a_burst_through_at_once_and_then_waits_for_the_oldest() -
     run(scenario())
 
 
+def test_a_window_tells_how_many_may_go_now() -> None:
+    """None while somebody waits; all again once the last burst is a window old."""
+
+    async def scenario() -> None:
+        clock = ManualClock(START)
+        window = Window(3, clock)
+        assert window.free() == 3
+        await window.take()
+        assert window.free() == 2
+        await pass_time(clock, 0.5)
+        await asyncio.gather(window.take(), window.take())
+        assert window.free() == 0
+        waiting = asyncio.create_task(window.take())
+        await settle()
+        assert (window.free(), waiting.done()) == (0, False)
+        await pass_time(clock, WINDOW_S - 0.5)
+        assert (window.free(), waiting.done()) == (0, True), "the one who waited has the place that was freed"
+        await pass_time(clock, 0.6)
+        assert window.free() == 2
+        await pass_time(clock, WINDOW_S)
+        assert window.free() == 3
+
+    run(scenario())
+
+
+@settings(deadline=None, max_examples=50)
+@given(gaps=st.lists(st.sampled_from([0.0, 0.025, 0.3, 1.0, 1.05]), min_size=1, max_size=12))
+def test_what_is_free_can_be_taken_without_waiting(gaps: list[float]) -> None:
+    """And not one more: whoever asks first need not be surprised."""
+
+    async def scenario() -> None:
+        clock = ManualClock(START)
+        window = Window(3, clock)
+        for gap in gaps:
+            await pass_time(clock, gap)
+            free, before = window.free(), clock.monotonic()
+            tasks = [asyncio.create_task(window.take()) for _ in range(free)]
+            await settle()
+            assert all(task.done() for task in tasks)
+            assert (clock.monotonic(), window.free()) == (before, 0)
+
+    run(scenario())
+
+
 @settings(deadline=None, max_examples=50)
 @given(most=st.integers(1, 6), gaps=st.lists(st.sampled_from([0.0, 0.025, 0.3, 1.0, 1.05]), min_size=1, max_size=12))
 def test_no_second_ever_sees_more_than_the_limit(most: int, gaps: list[float]) -> None:

@@ -7,7 +7,7 @@ from collections import deque
 from ibstream.runtime.clock import Clock
 
 WINDOW_S = 1.05
-"""IBKR and ib_async count by the second; the rest is for messages that are on their way between two counts."""
+"""IBKR counts by the second; the rest is for messages that are on their way between two counts."""
 
 
 class Window:
@@ -17,8 +17,17 @@ class Window:
     """
 
     def __init__(self, most: int, clock: Clock) -> None:
+        self._most = most
         self._clock = clock
         self._slots: deque[float] = deque(maxlen=most)
+        """When each of the last `most` messages may go, the latest last; those that still wait lie ahead."""
+
+    def free(self) -> int:
+        """How many messages may go now without waiting; 0 while somebody waits."""
+        oldest = self._clock.monotonic() - WINDOW_S
+        while self._slots and self._slots[0] <= oldest:
+            self._slots.popleft()
+        return self._most - len(self._slots)
 
     async def take(self) -> None:
         """Return when the next message may go."""

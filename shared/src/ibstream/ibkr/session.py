@@ -69,7 +69,7 @@ class SessionOptions:
     service: str
     """For logs and metrics."""
     requests_per_s: int
-    """Messages a second that ib_async lets through; IBKR allows 50 for all connections of a user together."""
+    """Messages a second that `room` lets through; IBKR allows 50 for all connections of a user together."""
     account_updates: bool = False
     """Subscribe the account's values and portfolio at connect. One connection per Gateway only: the broker's."""
 
@@ -95,6 +95,8 @@ class IbkrSession:
         self._single_flight: dict[str, asyncio.Lock] = {}
         self._window = Window(options.requests_per_s, clock)
         self._time_told_at = -math.inf
+        self.count = 0
+        """Counts the sessions; 0 before the first."""
         self.account = ""
         """The account of this session; empty before the first connect."""
         self.farms: dict[str, str] = {}
@@ -136,6 +138,7 @@ class IbkrSession:
             self._abort()
             raise
         self._lost = asyncio.get_running_loop().create_future()
+        self.count += 1
         self._enable_keepalive()
         self._probe = asyncio.create_task(self._probe_for_ever(), name="gateway-probe")
         self._probe.add_done_callback(self._on_probe_ended)
@@ -180,6 +183,10 @@ class IbkrSession:
             if task is not None:
                 task.cancel()
 
+    def free(self) -> int:
+        """How many messages may go out now without waiting."""
+        return self._window.free()
+
     async def room(self) -> None:
         """Return when one more message may go out at once. What ib_async holds back in its queue it sends late, or never."""
         await self._window.take()
@@ -210,8 +217,7 @@ class IbkrSession:
         ib = IB()
         ib.RaiseRequestErrors = True
         prepare(ib)
-        ib.client.MaxRequests = self._options.requests_per_s
-        ib.client.RequestsInterval = 1
+        ib.client.MaxRequests = 0  # no limit of its own, so no queue: `room` keeps to ours, before anything is sent
         ib.errorEvent += self._on_code
         ib.disconnectedEvent += self._on_disconnected
         return ib

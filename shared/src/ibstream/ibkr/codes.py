@@ -77,16 +77,39 @@ _TABLE: dict[CodeClass, tuple[int, ...]] = {
     _C.COMPETING_SESSION: (10197,),
     _C.ACCOUNT_UPDATES: (2100, 2101),
     _C.ORDER_REJECTED: (
-        *(103, 106, 107, 109, 110, 111, 113, 154, 163, 164, 201, 203, 328, 334, 336, 337, 343, 351, 355, 382, 383, 387),
-        *(388, 391, 411, 412, 413, 426, 434, 435, 436, 439, 440, 441, 442, 443, 451, 460, 10006, 10015, 10240),
+        *(103, 106, 107, 109, 110, 111, 113, 154, 158, 159, 163, 164, 201, 203, 334, 336, 337, 343, 351, 355, 382, 383),
+        *(
+            387,
+            388,
+            391,
+            400,
+            411,
+            412,
+            413,
+            426,
+            434,
+            435,
+            436,
+            439,
+            440,
+            441,
+            442,
+            443,
+            451,
+            460,
+            10006,
+            10015,
+            10240,
+        ),
         *(10242, 10243, 10244, 10245, 10246, 10247, 10248, 10249, 10250, 10251, 10252, 10268, 10269, 10270),
-        *(10285, 10289, 10293, 10318, 10324, 10326, 10340),
+        *(10285, 10289, 10293, 10318, 10340),
     ),
     _C.ORDER_CANCELLED: (202,),
     _C.ORDER_WARNING: (399, 481, 2109, 2111, 2137, 2161, 10311, 10327, 10329, 10349),  # 2161: undocumented
     _C.ORDER_HELD: (404,),
-    _C.ORDER_UNKNOWN: (104, 133, 134, 135, 10147, 10149, 10328),  # 10149: undocumented
-    _C.MODIFY_REJECTED: (105, 329, 2102),
+    # 10149 is undocumented; 10324 and 10326 come as warnings and as refusals.
+    _C.ORDER_UNKNOWN: (104, 133, 134, 135, 10147, 10149, 10324, 10326, 10328),
+    _C.MODIFY_REJECTED: (105, 328, 329, 2102),
     _C.CANCEL_REJECTED: (136, 161, 10148),
     _C.VALIDATION: (102, 320, 321, 322, 327, 330, 331, 385, 386, 10295, 10299, 10300, 10301, 10314, 10339),
     _C.UNKNOWN_CONTRACT: (166, 200),
@@ -135,6 +158,8 @@ class Verdict(StrEnum):
     DEAD = "dead"
     """Refused: it never lived, or lives no more."""
     CANCELLED = "cancelled"
+    CANCEL_REFUSED = "cancel_refused"
+    """A cancel did nothing: the order stands as it stood, or it has filled or ended meanwhile."""
     ALIVE = "alive"
     """It lives as it was; the code is advice, or refuses a change."""
     UNCLEAR = "unclear"
@@ -157,6 +182,8 @@ def order_verdict(code: int, text: str, *, acknowledged: bool) -> Verdict:
     kind = classify(code, text)
     if kind is _C.ORDER_CANCELLED:
         return Verdict.CANCELLED
+    if kind is _C.CANCEL_REJECTED:
+        return Verdict.CANCEL_REFUSED
     if kind in _ALIVE:
         return Verdict.ALIVE
     if kind in _DEAD and code != _ERROR_WHILE_PROCESSING and not acknowledged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
+from ibstream_broker.domain.fills import line_of
 from ibstream_broker.domain.inputs import CodeReported, CommissionReported, Executed, OrderInput, OrderSeen
 from ibstream_broker.domain.records import OrderRecord
 
@@ -13,14 +14,15 @@ FINAL_KEPT_MAX = 10_000
 
 
 class OrderBook:
-    """The records at hand, by the strategy's id, IBKR's ids and execution ids."""
+    """The records at hand, by the strategy's id, IBKR's ids and lines of the fill ledger."""
 
     def __init__(self) -> None:
         self._records: dict[str, OrderRecord] = {}
+        self._open: dict[str, None] = {}
         self._final: OrderedDict[str, None] = OrderedDict()
         self._by_order_id: dict[int, str] = {}
         self._by_perm_id: dict[int, str] = {}
-        self._by_exec_id: dict[str, str] = {}
+        self._by_exec_line: dict[str, str] = {}
 
     def __contains__(self, client_order_id: str) -> bool:
         return client_order_id in self._records
@@ -30,8 +32,18 @@ class OrderBook:
         return self._records.get(client_order_id)
 
     def open(self) -> Iterator[OrderRecord]:
-        """Every order without an outcome."""
-        return (record for record in list(self._records.values()) if not record.is_final)
+        """Every order without an outcome as of now, in the order in which they were first put here."""
+        return iter([self._records[key] for key in self._open])
+
+    def group_of(self, record: OrderRecord) -> list[OrderRecord]:
+        """The members of its group that are at hand, in the order in which they are sent; itself alone without a group."""
+        if record.link is None:
+            return [record]
+        return [self._records[key] for key in record.link.members if key in self._records]
+
+    def is_ours(self, order_ref: str, perm_id: int) -> bool:
+        """Whether an order at IBKR is one at hand; older ones are in the journal."""
+        return order_ref in self._records if order_ref else perm_id in self._by_perm_id
 
     def put(self, record: OrderRecord) -> None:
         """Keep the newest state of an order."""
@@ -42,8 +54,11 @@ class OrderBook:
         if record.perm_id:
             self._by_perm_id[record.perm_id] = key
         for execution in record.executions.values():
-            self._by_exec_id[execution.exec_id] = key
-        if record.is_final:
+            self._by_exec_line[line_of(execution.exec_id)] = key
+        if not record.is_final:
+            self._open[key] = None
+        else:
+            self._open.pop(key, None)
             self._final[key] = None
             while len(self._final) > FINAL_KEPT_MAX:
                 self._forget(self._final.popitem(last=False)[0])
@@ -59,7 +74,7 @@ class OrderBook:
         By our own reference, then by IBKR's permanent id; the order id serves only where neither is told.
         """
         if isinstance(happened, CommissionReported):
-            return self._records.get(self._by_exec_id.get(happened.exec_id, ""))
+            return self._records.get(self._by_exec_line.get(line_of(happened.exec_id), ""))
         if isinstance(happened, OrderSeen | Executed) and happened.order_ref:
             return self._records.get(happened.order_ref)
         if not isinstance(happened, CodeReported) and happened.perm_id in self._by_perm_id:
@@ -72,9 +87,10 @@ class OrderBook:
         record = self._records.pop(key)
         if self._by_order_id.get(record.order_id) == key:
             del self._by_order_id[record.order_id]
-        self._by_perm_id.pop(record.perm_id, None)
+        if self._by_perm_id.get(record.perm_id) == key:
+            del self._by_perm_id[record.perm_id]
         for execution in record.executions.values():
-            self._by_exec_id.pop(execution.exec_id, None)
+            self._by_exec_line.pop(line_of(execution.exec_id), None)
 
 
 def _is_another(record: OrderRecord, perm_id: int) -> bool:

@@ -83,6 +83,8 @@ class CodeReported(msgspec.Struct, frozen=True, kw_only=True):
     """It refuses a new order; on a working one it is unclear."""
     advice: bool
     """The order lives as it was; the text is for people."""
+    cancel_refused: bool = False
+    """A cancel did nothing: the order stands as it stood, or has filled (10148, 161, 136)."""
 
 
 OrderInput = OrderSeen | StatusReported | Executed | CommissionReported | CodeReported

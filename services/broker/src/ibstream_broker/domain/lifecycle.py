@@ -1,27 +1,20 @@
 """The order's life as a pure function: (record, input, time) → (record, events).
 
 IBKR's callbacks come late, twice, in any order and sometimes lie, so: fills are counted in a ledger by execution id and never
-from a status; a final outcome is given once; `cancelled` waits for the executions that the same status counts; and what is
-unclear becomes `unknown`, for reconciliation to resolve. Nothing here ever asks for an order to be sent again.
+from a status (`fills`); a final outcome is given once (`states`); `cancelled` waits for the executions that the same status
+counts; and what is unclear becomes `unknown`, for reconciliation to resolve. Nothing here ever asks for an order to be sent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
-from ibstream.contracts.orders import (
-    CommissionCharged,
-    OrderEvent,
-    OrderFilled,
-    OrderStatus,
-    OrderStatusChanged,
-    Reason,
-)
+from ibstream.contracts.orders import OrderStatus, OrderType, Reason, SubmitOrder, TimeInForce
+from ibstream_broker.domain.fills import on_commission, on_executed
 from ibstream_broker.domain.inputs import (
     CodeReported,
     CommissionReported,
@@ -30,23 +23,30 @@ from ibstream_broker.domain.inputs import (
     OrderSeen,
     StatusReported,
 )
-from ibstream_broker.domain.records import ZERO, Execution, OrderRecord
+from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.domain.states import Trigger, Word, word
+from ibstream_broker.domain.steps import (
+    TEXT_CHARACTERS_MAX,
+    Step,
+    advised,
+    alive,
+    ended,
+    folded,
+    moved,
+    moved_by,
+    published,
+    silently,
+    status_event,
+)
 
-Step = tuple[OrderRecord, tuple[OrderEvent, ...]]
-"""The record after, and what to publish. An unchanged record means that there is nothing to do."""
+__all__ = ["TEXT_CHARACTERS_MAX", "Step", "folded", "moved", "published", "risen", "status_event", "step"]
 
-TEXT_CHARACTERS_MAX = 4096
-"""As long as a text on the bus may be; IBKR's own are cut to it."""
+_TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
+"""The types whose stop price stays where it was put; a trailing one moves by itself."""
 
-_WORKING = {"PreSubmitted", "Submitted"}
-_CANCELLED = {"Cancelled", "ApiCancelled"}
-_RANK = {
-    OrderStatus.PENDING_SUBMIT: 0,
-    OrderStatus.UNKNOWN: 1,
-    OrderStatus.SUBMITTED: 2,
-    OrderStatus.PARTIALLY_FILLED: 3,
-    OrderStatus.PENDING_CANCEL: 4,
-}
+_TIMES_IN_FORCE = frozenset(one.value for one in TimeInForce)
+
+_WORKING = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
 
 
 def step(record: OrderRecord, happened: OrderInput, now: datetime) -> Step:
@@ -57,207 +57,126 @@ def step(record: OrderRecord, happened: OrderInput, now: datetime) -> Step:
         case StatusReported():
             return _on_status(record, happened, now)
         case Executed():
-            return _on_executed(record, happened, now)
+            return on_executed(record, happened, now)
         case CommissionReported():
-            return _on_commission(record, happened, now)
+            return on_commission(record, happened, now)
         case CodeReported():
             return _on_code(record, happened, now)
 
 
-def moved(record: OrderRecord, status: OrderStatus, now: datetime, **why: Any) -> Step:
-    """Give the record a status, with `reason`, `text` and `code` if told, and the event that says so."""
-    changed = msgspec.structs.replace(
-        record,
-        status=status,
-        reason=why.get("reason", Reason.NONE),
-        text=why.get("text", ""),
-        code=why.get("code", 0),
-        missing_since=None if status is not OrderStatus.UNKNOWN else record.missing_since,
-    )
-    return published(changed, [status_event(changed, now)])
+def risen(record: OrderRecord, happened: OrderInput) -> bool:
+    """Whether IBKR works an order whose story is told: called rejected or cancelled, or filled with less than it now has.
 
-
-def published(record: OrderRecord, events: Sequence[OrderEvent]) -> Step:
-    """Number the events and count the revision."""
-    numbered = tuple(
-        event if not hasattr(event, "seq") else msgspec.structs.replace(event, seq=record.seq + number)
-        for number, event in enumerate(events, start=1)
-    )
-    return msgspec.structs.replace(record, revision=record.revision + 1, seq=record.seq + len(events)), numbered
-
-
-def status_event(record: OrderRecord, now: datetime) -> OrderStatusChanged:
-    """The event that tells where the order stands; numbered by `published`."""
-    return OrderStatusChanged(
-        client_order_id=record.client_order_id,
-        seq=0,
-        status=record.status,
-        final=record.is_final,
-        reason=record.reason,
-        text=record.text[:TEXT_CHARACTERS_MAX],
-        code=record.code,
-        strategy=record.request.strategy,
-        symbol=record.request.instrument.symbol,
-        side=record.side,
-        quantity=record.request.quantity,
-        filled=record.filled,
-        average_price=record.average_price,
-        account=record.account,
-        order_id=record.order_id,
-        perm_id=record.perm_id,
-        at=now,
-    )
+    The outcome stands; whoever hears of it has to cancel the order and say so loudly.
+    """
+    if not record.is_final or not isinstance(happened, OrderSeen | StatusReported):
+        return False
+    why_held = happened.why_held if isinstance(happened, StatusReported) else ""
+    if word(happened.status, why_held) is not Word.WORKING:
+        return False
+    if record.status is not OrderStatus.FILLED:
+        return True
+    return isinstance(happened, OrderSeen) and happened.quantity is not None and happened.quantity > record.filled
 
 
 def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
-    """IBKR shows the order: take its ids, and what a modify made of it."""
+    """IBKR shows the order: take its ids, and what a modify made of it.
+
+    That it is at an end is not taken from here: only orderStatus says how much of it had filled by then.
+    """
     known = msgspec.structs.replace(
-        record,
-        perm_id=seen.perm_id or record.perm_id,
-        order_id=seen.order_id or record.order_id,
-        request=_as_modified(record, seen),
+        record, perm_id=seen.perm_id or record.perm_id, order_id=seen.order_id or record.order_id
+    )
+    if record.is_final:
+        return silently(record, known)
+    known = msgspec.structs.replace(
+        known,
+        request=_as_modified(record.request, seen),
         modify_quantity=None if seen.quantity == record.modify_quantity else record.modify_quantity,
     )
-    if seen.status in _WORKING:
-        return _working(record, known, now, seen.text)
-    return _changed_silently(record, known)
+    match word(seen.status):
+        case Word.WORKING:
+            return alive(record, known, now, seen.text)
+        case Word.CANCELLING if known.status is not OrderStatus.PENDING_CANCEL:
+            return moved_by(record, known, Trigger.CANCELLING, now)
+        case Word.ON_ITS_WAY | Word.CANCELLING:
+            return advised(record, known, now, seen.text)
+        case _:
+            return silently(record, msgspec.structs.replace(known, doubted=True))
 
 
-def _as_modified(record: OrderRecord, seen: OrderSeen) -> Any:
-    request = record.request
-    changes: dict[str, Decimal] = {}
-    if seen.quantity is not None and seen.quantity > 0 and seen.quantity != request.quantity:
+def _as_modified(request: SubmitOrder, seen: OrderSeen) -> SubmitOrder:
+    changes: dict[str, Any] = {}
+    if seen.quantity is not None and seen.quantity > 0:
         changes["quantity"] = seen.quantity
-    if request.limit_price is not None and seen.limit_price and seen.limit_price != request.limit_price:
+    if request.limit_price is not None and _is_price(seen.limit_price, request):
         changes["limit_price"] = seen.limit_price
-    return msgspec.structs.replace(request, **changes) if changes else request
+    if request.order_type in _TRIGGERED and _is_price(seen.stop_price, request):
+        changes["stop_price"] = seen.stop_price
+    if seen.time_in_force in _TIMES_IN_FORCE:
+        changes["time_in_force"] = TimeInForce(seen.time_in_force)
+    return msgspec.structs.replace(request, **changes)
+
+
+def _is_price(price: Decimal | None, request: SubmitOrder) -> bool:
+    """IBKR writes 0 for none; a combo may really cost nothing."""
+    return price is not None and (price != 0 or request.instrument.security_type == "BAG")
 
 
 def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> Step:
-    known = msgspec.structs.replace(
-        record,
-        perm_id=reported.perm_id or record.perm_id,
-        reported_filled=max(record.reported_filled, reported.filled),
-    )
+    known = msgspec.structs.replace(record, perm_id=reported.perm_id or record.perm_id)
     if record.is_final:
-        return _changed_silently(record, known)
-    if reported.status in _WORKING or (reported.status == "Inactive" and "locate" in reported.why_held):
-        return _working(record, known, now, reported.why_held and f"held: {reported.why_held}")
-    if reported.status == "Filled" and reported.filled > 0:
-        return _filled_whole(record, known, reported.filled, now)
-    if reported.status == "PendingCancel" and record.status is not OrderStatus.PENDING_CANCEL:
-        return moved(known, OrderStatus.PENDING_CANCEL, now)
-    if reported.status in _CANCELLED:
-        return _cancelled(record, known, now)
-    if reported.status == "Inactive" and record.status is not OrderStatus.UNKNOWN:
-        return moved(known, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text="IBKR calls it inactive")
-    return _changed_silently(record, known)
-
-
-def _working(before: OrderRecord, known: OrderRecord, now: datetime, text: str) -> Step:
-    """The order is alive at IBKR. Never a step back from a pending cancel, which can still lose its race."""
-    alive = OrderStatus.PARTIALLY_FILLED if known.executions else OrderStatus.SUBMITTED
-    if not known.is_final and _RANK[alive] > _RANK[known.status]:
-        return moved(known, alive, now, text=text)
-    return _changed_silently(before, known)
+        return silently(record, known)
+    known = msgspec.structs.replace(known, reported_filled=max(record.reported_filled, reported.filled))
+    match word(reported.status, reported.why_held):
+        case Word.WORKING:
+            return alive(record, known, now, reported.why_held and f"held: {reported.why_held}")
+        case Word.ON_ITS_WAY:
+            return silently(record, known)
+        case Word.CANCELLING if known.status is not OrderStatus.PENDING_CANCEL:
+            return moved_by(record, known, Trigger.CANCELLING, now)
+        case Word.CANCELLING:
+            return silently(record, known)
+        case Word.CANCELLED:
+            return ended(record, known, now)
+        case Word.FILLED if reported.filled > 0:
+            return _filled_whole(record, known, reported.filled, now)
+        case Word.INACTIVE if known.status is not OrderStatus.UNKNOWN:
+            text = f"IBKR calls it inactive{reported.why_held and f', held: {reported.why_held}'}"
+            return moved_by(record, known, Trigger.UNCLEAR, now, reason=Reason.NO_ANSWER, text=text)
+        case _:
+            return silently(record, msgspec.structs.replace(known, doubted=True))
 
 
 def _filled_whole(before: OrderRecord, known: OrderRecord, quantity: Decimal, now: datetime) -> Step:
     """IBKR says that `quantity` was the whole of it; filled, once the ledger holds as much."""
-    request = msgspec.structs.replace(known.request, quantity=quantity)
+    request = msgspec.structs.replace(known.request, quantity=max(quantity, known.filled))
     whole = msgspec.structs.replace(known, request=request, modify_quantity=None)
-    return _changed_silently(before, whole) if whole.filled < quantity else moved(whole, OrderStatus.FILLED, now)
-
-
-def _cancelled(before: OrderRecord, record: OrderRecord, now: datetime) -> Step:
-    """Ended, once the ledger holds all that the status counts as filled."""
-    if record.filled < record.reported_filled:
-        return _changed_silently(before, msgspec.structs.replace(record, reported_cancelled=True))
-    reason = Reason.CANCEL_REQUESTED if record.cancel_requested else Reason.CANCELLED_BY_IBKR
-    return moved(record, OrderStatus.CANCELLED, now, reason=reason, text=record.text, code=record.code)
-
-
-def _on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step:
-    """Into the ledger, once; a correction replaces the line it corrects."""
-    base = executed.exec_id.rpartition(".")[0] or executed.exec_id
-    before = record.executions.get(base)
-    if before is not None and before.exec_id >= executed.exec_id:
-        return record, ()
-    line = Execution(exec_id=executed.exec_id, quantity=executed.quantity, price=executed.price)
-    filled = msgspec.structs.replace(
-        record,
-        executions={**record.executions, base: line},
-        perm_id=executed.perm_id or record.perm_id,
-        order_id=record.order_id or executed.order_id,
-    )
-    event = _fill_event(filled, executed, replaces=before.exec_id if before else "", now=now)
-    after, events = published(filled, [event])
-    after, more = _after_fill(after, now)
-    return msgspec.structs.replace(after, revision=record.revision + 1), (*events, *more)
-
-
-def _after_fill(record: OrderRecord, now: datetime) -> Step:
-    """What a new line in the ledger makes of the status. A part says nothing about the rest: what was unclear stays so."""
-    if record.is_final:
-        return record, ()
-    if record.filled >= max(record.request.quantity, record.modify_quantity or ZERO):
-        return moved(record, OrderStatus.FILLED, now)
-    if record.reported_cancelled:
-        return _cancelled(record, record, now)
-    if record.status in (OrderStatus.PENDING_CANCEL, OrderStatus.UNKNOWN):
-        return record, ()
-    return moved(record, OrderStatus.PARTIALLY_FILLED, now)
-
-
-def _fill_event(record: OrderRecord, executed: Executed, *, replaces: str, now: datetime) -> OrderFilled:
-    return OrderFilled(
-        client_order_id=record.client_order_id,
-        seq=0,
-        exec_id=executed.exec_id,
-        replaces_exec_id=replaces,
-        symbol=record.request.instrument.symbol,
-        side=executed.side,
-        quantity=executed.quantity,
-        price=executed.price,
-        cumulative_quantity=record.filled,
-        account=executed.account,
-        exchange=executed.exchange,
-        perm_id=record.perm_id,
-        executed_at=executed.executed_at,
-        at=now,
-    )
-
-
-def _on_commission(record: OrderRecord, reported: CommissionReported, now: datetime) -> Step:
-    if reported.exec_id in record.commissions:
-        return record, ()
-    charged = msgspec.structs.replace(record, commissions=record.commissions | {reported.exec_id})
-    event = CommissionCharged(
-        client_order_id=record.client_order_id,
-        seq=0,
-        exec_id=reported.exec_id,
-        commission=reported.commission,
-        currency=reported.currency,
-        realized_pnl=reported.realized_pnl,
-        at=now,
-    )
-    return published(charged, [event])
+    return silently(before, whole) if whole.filled < quantity else moved_by(before, whole, Trigger.WHOLE, now)
 
 
 def _on_code(record: OrderRecord, reported: CodeReported, now: datetime) -> Step:
     """A code is a verdict only where it cannot be anything else; ib_async would call most of these cancelled."""
     if record.is_final:
         return record, ()
-    why = {"text": reported.text, "code": reported.code}
+    text, code = reported.text, reported.code
     if reported.advice:
-        said_before = (record.code, record.text) == (reported.code, reported.text)
-        return (record, ()) if said_before else moved(record, record.status, now, reason=record.reason, **why)
+        return advised(record, record, now, text, code)
     if reported.cancelled:
-        return _cancelled(record, msgspec.structs.replace(record, **why), now)
-    if reported.dead_if_new and not record.acknowledged:
-        return moved(record, OrderStatus.REJECTED, now, reason=Reason.REJECTED_BY_IBKR, **why)
-    return moved(record, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, **why)
+        return ended(record, record, now, text=text, code=code)
+    if reported.cancel_refused and record.status in _WORKING:
+        return advised(record, msgspec.structs.replace(record, doubted=True), now, text, code)
+    if reported.dead_if_new and _is_new(record):
+        return moved_by(record, record, Trigger.REFUSED, now, reason=Reason.REJECTED_BY_IBKR, text=text, code=code)
+    unclear = msgspec.structs.replace(record, refused=record.refused or reported.dead_if_new)
+    return moved_by(record, unclear, Trigger.UNCLEAR, now, reason=Reason.NO_ANSWER, text=text, code=code)
 
 
-def _changed_silently(before: OrderRecord, after: OrderRecord) -> Step:
-    return (before, ()) if after == before else published(after, [])
+def _is_new(record: OrderRecord) -> bool:
+    """Whether a refusal can only mean the order itself.
+
+    Of one that was seen working it may refuse a change, of one that was sent twice the second copy, and where a cancel is on
+    its way that.
+    """
+    may_be_another = record.worked or record.resent or record.cancel_requested or record.filled > 0
+    return not may_be_another and record.status not in _WORKING

@@ -20,6 +20,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     oca_type: OcaType = OcaType.CANCEL
     parent: str = ""
     """Client order id of the bracket's parent; empty for the parent itself and in an OCA group."""
+    parent_order_id: int = 0
+    """Its order id; 0 where there is no parent."""
     transmit: bool = True
     """False for all orders of a bracket but the last: the Gateway holds them until that one has come."""
     members: tuple[str, ...] = ()
@@ -69,6 +71,14 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What a modify has asked for and IBKR has not shown yet: until it has, the old quantity does not end the order."""
     reported_cancelled: bool = False
     """IBKR's status says cancelled, while the ledger still waits for an execution."""
+    worked: bool = False
+    """IBKR has shown it working or held, or filled some of it: a code that refuses may be about a change of it."""
+    refused: bool = False
+    """A code refused it, or a change or a cancel of it: which of them, only IBKR's lists tell."""
+    doubted: bool = False
+    """It stands as it stood, but something was said that the lists have to confirm."""
+    advice_told: tuple[int, ...] = ()
+    """Checksums of the advice that was published last: IBKR repeats it with every callback."""
     executions: dict[str, Execution] = {}
     """The ledger: by execution id without its last part, which counts corrections."""
     commissions: frozenset[str] = frozenset()
@@ -109,6 +119,7 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
         waits = self.status in (OrderStatus.UNKNOWN, OrderStatus.PENDING_SUBMIT)
         return (
             waits
+            or self.doubted
             or self.reported_cancelled
             or self.reported_filled > self.filled
             or self.filled >= self.request.quantity

@@ -1,6 +1,7 @@
 """ibstream: an Interactive Brokers Gateway behind Redis Streams.
 
-For strategies and consumers: `from ibstream import Client`. Rooms: `contracts` (what travels), `bus` (Redis streams),
+For strategies and consumers: `from ibstream import Client`, and `stock`, `fx`, `future`, `option`, `combo` of `leg`s for
+what they trade. Rooms: `contracts` (what travels), `bus` (Redis streams),
 `runtime` (what every process needs), `ibkr` (what the three connections share), `simulation` (the market without a
 Gateway), `client` (the SDK), `cli` (the `ibstream` command).
 """
@@ -10,15 +11,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ibstream.client import Client as Client
+    from ibstream.client import Client, combo, future, fx, leg, option, stock
 
-__all__ = ["Client"]
+__all__ = ["Client", "combo", "future", "fx", "leg", "option", "stock"]
 
 
 def __getattr__(name: str) -> Any:
-    """`Client` on first use, so that importing a contract does not import Redis."""
-    if name == "Client":
-        from ibstream.client import Client
+    """The SDK's names on first use, so that importing a contract does not import Redis."""
+    if name in __all__:
+        from ibstream import client
 
-        return Client
+        return getattr(client, name)
     raise AttributeError(name)

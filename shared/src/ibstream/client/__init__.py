@@ -6,20 +6,24 @@
         outcome = await client.submit_and_wait("AAPL", "BUY", 10)
         print(outcome.status, outcome.filled, outcome.average_price)
 
-`client` is the object, `subscription` what is read without end, `quotes` with `continuity` the market, `orders` and `bars`
-the requests and their answers, `errors` the tree of failures. It talks to Redis alone, never to a Gateway.
+`client` is the object, and `trading` its part for orders; `subscription` is what is read without end, `quotes` with
+`continuity` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and `groups`, of
+`instruments` and `decimals`. `errors` is the tree of failures. It talks to Redis alone, never to a Gateway.
 """
 
 from ibstream.client.bars import BarJob
 from ibstream.client.client import Client
 from ibstream.client.continuity import Continuity, EpochChanged, Gap, Repeated
 from ibstream.client.errors import (
+    GroupUnresolvedError,
     InvalidRequestError,
     JobFailedError,
     NoAnswerError,
     OrderUnconfirmedError,
     OrderUnresolvedError,
+    RequestRefusedError,
 )
+from ibstream.client.instruments import combo, future, fx, leg, option, stock
 from ibstream.client.orders import OrderEvents, OrderOutcome
 from ibstream.client.quotes import QuoteEvent, QuoteSnapshot, QuoteSubscription
 
@@ -29,6 +33,7 @@ __all__ = [
     "Continuity",
     "EpochChanged",
     "Gap",
+    "GroupUnresolvedError",
     "InvalidRequestError",
     "JobFailedError",
     "NoAnswerError",
@@ -40,4 +45,11 @@ __all__ = [
     "QuoteSnapshot",
     "QuoteSubscription",
     "Repeated",
+    "RequestRefusedError",
+    "combo",
+    "future",
+    "fx",
+    "leg",
+    "option",
+    "stock",
 ]

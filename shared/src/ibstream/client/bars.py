@@ -2,14 +2,56 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+from typing import TypedDict, get_args
+
 from ibstream.bus import Bus, Publisher
 from ibstream.bus.reader import BEGINNING, BLOCK_S_MAX
-from ibstream.client.errors import JobFailedError, NoAnswerError
+from ibstream.client.errors import InvalidRequestError, JobFailedError, NoAnswerError
+from ibstream.client.instruments import instrument_of
+from ibstream.client.requests import checked
 from ibstream.client.subscription import PatientReader, Subscription
 from ibstream.contracts.base import Message
-from ibstream.contracts.data import BarsRequest, JobChunk, JobDone, JobFailed
+from ibstream.contracts.data import BarSize, BarsRequest, JobChunk, JobDone, JobFailed, WhatToShow
+from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.registry import DATA_JOBS, DATA_REQUESTS
 from ibstream.runtime.clock import Clock
+
+
+class BarsDetails(TypedDict, total=False):
+    """What may be said about a bar job beyond the instrument. Sizes and durations are in IBKR's spelling."""
+
+    bar_size: BarSize | str
+    """Default `1 min`."""
+    duration: str
+    """How far back from `end`: `2 D`. Default `1 D`."""
+    end: datetime | None
+    """Default: now."""
+    what_to_show: WhatToShow | str
+    """Default `TRADES`."""
+    regular_hours_only: bool
+    """Default true."""
+    job_id: str
+    """Default: a new random one."""
+
+
+def bars_request(what: str | Instrument, details: BarsDetails, *, now: datetime) -> BarsRequest:
+    """The request for one bar job; raise `InvalidRequestError`."""
+    size = details.get("bar_size", "1 min")
+    if size not in get_args(BarSize):
+        raise InvalidRequestError(f"bar_size {size!r} is none of IBKR's: {', '.join(get_args(BarSize))}")
+    request = BarsRequest(
+        job_id=details.get("job_id") or uuid.uuid4().hex,
+        instrument=instrument_of(what),
+        bar_size=size,  # type: ignore[arg-type]  # checked below, as its reader will
+        duration=details.get("duration", "1 D"),
+        end=details.get("end"),
+        what_to_show=details.get("what_to_show", "TRADES"),  # type: ignore[arg-type]
+        regular_hours_only=details.get("regular_hours_only", True),
+        requested_at=now,
+    )
+    return checked(DATA_REQUESTS, request)
 
 
 class BarJob(Subscription[JobChunk]):

@@ -2,50 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
+from typing import Self, TypeVar, Unpack
 
 import structlog
 
-from ibstream.bus import Bus, BusUnavailable, Publisher
-from ibstream.bus.reader import LATEST
-from ibstream.client.bars import BarJob
-from ibstream.client.errors import OrderUnconfirmedError, OrderUnresolvedError
-from ibstream.client.orders import OrderEvents, OrderOutcome, Story
+from ibstream.bus import Bus
+from ibstream.client.bars import BarJob, BarsDetails, bars_request
 from ibstream.client.quotes import QuoteSubscription
-from ibstream.client.requests import (
-    BarsDetails,
-    Number,
-    OrderDetails,
-    bars_request,
-    checked,
-    optional_decimal,
-    order_request,
-)
-from ibstream.client.subscription import Subscription
+from ibstream.client.requests import checked
+from ibstream.client.trading import Trading
 from ibstream.contracts.base import Codec, Message, UndecodableError, type_of
 from ibstream.contracts.data import Bar
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.orders import (
-    CancelAllOrders,
-    CancelOrder,
-    ModifyOrder,
-    OrderEvent,
-    Side,
-    SubmitOrder,
-)
-from ibstream.contracts.registry import HEARTBEAT_PATTERN, ORDER_REQUESTS, STATUS_KEY
-from ibstream.contracts.system import Heartbeat, ModeChanged
+from ibstream.contracts.registry import HEARTBEAT_PATTERN, STATUS_KEY, SYSTEM_CONTROL
+from ibstream.contracts.system import AcceptPositions, Halt, Heartbeat, ModeChanged, Resume
 from ibstream.runtime.clock import SYSTEM_CLOCK, Clock
 from ibstream.runtime.settings import Settings, load_settings
 
 PATIENCE_S = 30.0
 """How long a subscription outlives a silent Redis."""
-
-ORDER_DEADLINE_S = 30.0
-"""How long `submit_and_wait` waits for an outcome unless told otherwise."""
 
 SETTLE_INTERVALS = 4
 SETTLE_MARGIN_S = 1.0
@@ -53,11 +30,10 @@ SETTLE_MARGIN_S = 1.0
 
 _log = structlog.get_logger(__name__)
 
-S = TypeVar("S", bound=Subscription[Any])
 M = TypeVar("M", bound=Message)
 
 
-class Client:
+class Client(Trading):
     """One connection to an ibstream system, for one event loop. Use it as an asynchronous context manager.
 
     Without arguments it finds Redis as the services do: by `config/settings.yaml` and `SA_REDIS__URL`,
@@ -78,15 +54,10 @@ class Client:
     ) -> None:
         settings = settings or load_settings()
         url, quotes_url = _addresses(url, quotes_url, settings)
-        self._bus = Bus(url, client_name="ibstream-client")
+        super().__init__(Bus(url, client_name="ibstream-client"), strategy=strategy, patience_s=patience_s, clock=clock)
         self._quotes_bus = self._bus if quotes_url == url else Bus(quotes_url, client_name="ibstream-client-quotes")
         self._shards = settings.feed.shards
         self._settle_s = SETTLE_INTERVALS * settings.feed.last_values_interval_s + SETTLE_MARGIN_S
-        self._publisher = Publisher(self._bus)
-        self._strategy = strategy
-        self._patience_s = patience_s
-        self._clock = clock
-        self._subscriptions: list[Subscription[Any]] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -112,105 +83,6 @@ class Client:
     async def ping(self) -> None:
         """Return if Redis answers; else raise `BusUnavailable`."""
         await self._bus.ping()
-
-    # Orders
-
-    async def submit(
-        self, instrument: str | Instrument, side: Side | str, quantity: Number, **details: Unpack[OrderDetails]
-    ) -> str:
-        """Ask for one order and return its `client_order_id`, without waiting for the broker.
-
-        `quantity` is in whole shares; `limit_price` makes it a limit order. Raises as `send` does.
-        """
-        order = self.order(instrument, side, quantity, **details)
-        await self.send(order)
-        return order.client_order_id
-
-    async def submit_and_wait(
-        self,
-        instrument: str | Instrument,
-        side: Side | str,
-        quantity: Number,
-        *,
-        deadline_s: float = ORDER_DEADLINE_S,
-        **details: Unpack[OrderDetails],
-    ) -> OrderOutcome:
-        """Ask for one order and wait for its outcome, as `send_and_wait` does."""
-        return await self.send_and_wait(self.order(instrument, side, quantity, **details), deadline_s=deadline_s)
-
-    def order(
-        self, instrument: str | Instrument, side: Side | str, quantity: Number, **details: Unpack[OrderDetails]
-    ) -> SubmitOrder:
-        """The request that `submit` would write. Raises `InvalidRequestError`."""
-        return order_request(instrument, side, quantity, details, strategy=self._strategy, now=self._clock.now())
-
-    async def send(self, order: SubmitOrder) -> None:
-        """Write a request made by `order`. Raises `OrderUnconfirmedError` when it is not known whether it was written."""
-        try:
-            await self._publisher.publish(ORDER_REQUESTS, order)
-        except BusUnavailable as error:
-            raise OrderUnconfirmedError(order.client_order_id, str(error)) from error
-
-    async def send_and_wait(
-        self,
-        order: SubmitOrder,
-        *,
-        deadline_s: float = ORDER_DEADLINE_S,
-        on_event: Callable[[OrderEvent], None] | None = None,
-    ) -> OrderOutcome:
-        """Write a request made by `order` and wait for its outcome; no event between the two can be missed.
-
-        The position in `orders:events` is fixed before the request is written. `on_event` hears each of the order's
-        events. Raises `OrderUnresolvedError` when there is no outcome within `deadline_s`: the order may be working.
-        Raises `OrderUnconfirmedError` where, on top of that, the write was never confirmed and the broker said nothing.
-        """
-        story = Story(order.client_order_id)
-        unconfirmed: OrderUnconfirmedError | None = None
-        try:
-            async with asyncio.timeout(deadline_s), self.order_events(order.client_order_id) as events:
-                try:
-                    await self.send(order)
-                except OrderUnconfirmedError as error:
-                    unconfirmed = error  # the events will tell
-                return await _outcome(story, events, on_event)
-        except TimeoutError:
-            if unconfirmed is not None and not story.events:
-                raise unconfirmed from None
-            raise OrderUnresolvedError(order.client_order_id, story.last, deadline_s) from None
-
-    async def modify(
-        self, client_order_id: str, *, quantity: Number | None = None, limit_price: Number | None = None
-    ) -> None:
-        """Ask for another quantity or limit price on a working order; the answer comes with its events."""
-        request = ModifyOrder(
-            client_order_id=client_order_id,
-            quantity=optional_decimal(quantity, what="quantity"),
-            limit_price=optional_decimal(limit_price, what="limit price"),
-            requested_at=self._clock.now(),
-        )
-        await self._publisher.publish(ORDER_REQUESTS, checked(ORDER_REQUESTS, request))
-
-    async def cancel(self, client_order_id: str) -> None:
-        """Ask to end a working order; it can still fill until its events say otherwise."""
-        request = CancelOrder(client_order_id=client_order_id, requested_at=self._clock.now())
-        await self._publisher.publish(ORDER_REQUESTS, checked(ORDER_REQUESTS, request))
-
-    async def cancel_all(self, *, strategy: str = "", symbol: str = "", account: str = "") -> None:
-        """Ask to end every working order that fits; what is left empty fits all."""
-        request = CancelAllOrders(strategy=strategy, symbol=symbol, account=account, requested_at=self._clock.now())
-        await self._publisher.publish(ORDER_REQUESTS, checked(ORDER_REQUESTS, request))
-
-    def order_events(self, client_order_id: str | None = None, *, start: str = LATEST) -> OrderEvents:
-        """The events of one order, or of all, from the entry after `start` (`BEGINNING`: all that is kept)."""
-        return self._held(
-            OrderEvents(
-                self._bus,
-                client_order_id=client_order_id,
-                start=start,
-                patience_s=self._patience_s,
-                clock=self._clock,
-            )
-        )
 
     # Market data
 
@@ -260,21 +132,28 @@ class Client:
         read = [_decode(Heartbeat, key, value) for key, value in values.items()]
         return sorted((beat for beat in read if beat is not None), key=lambda beat: (beat.service, beat.instance))
 
-    def _held(self, subscription: S) -> S:
-        """Remember what to close, and forget what is."""
-        self._subscriptions = [held for held in self._subscriptions if not held.closed]
-        self._subscriptions.append(subscription)
-        return subscription
+    # For the people who run it
 
+    async def halt(self, who: str, why: str, *, cancel_orders: bool = False) -> None:
+        """Ask that no new order is accepted until `resume`, also after a restart; cancels still pass.
 
-async def _outcome(story: Story, events: OrderEvents, on_event: Callable[[OrderEvent], None] | None) -> OrderOutcome:
-    async for event in events:
-        outcome = story.tell(event)
-        if on_event is not None:
-            on_event(event)
-        if outcome is not None:
-            return outcome
-    raise AssertionError("order events never end")
+        `cancel_orders`: every working order of ours is cancelled, too, as soon as that can be done.
+        """
+        request = Halt(who=who, why=why, cancel_orders=cancel_orders, at=self._clock.now())
+        await self._publisher.publish(SYSTEM_CONTROL, checked(SYSTEM_CONTROL, request))
+
+    async def resume(self, who: str, why: str = "") -> None:
+        """End a halt."""
+        request = Resume(who=who, why=why, at=self._clock.now())
+        await self._publisher.publish(SYSTEM_CONTROL, checked(SYSTEM_CONTROL, request))
+
+    async def accept_positions(self, who: str, why: str, *, account: str = "", con_id: int = 0) -> None:
+        """Take what IBKR says is held for right, so that a position mismatch no longer blocks orders.
+
+        Of one instrument by IBKR's contract id, or of all; `account` empty for the broker's own.
+        """
+        request = AcceptPositions(who=who, why=why, account=account, con_id=con_id, at=self._clock.now())
+        await self._publisher.publish(SYSTEM_CONTROL, checked(SYSTEM_CONTROL, request))
 
 
 def _addresses(url: str | None, quotes_url: str | None, settings: Settings) -> tuple[str, str]:

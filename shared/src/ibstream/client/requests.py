@@ -1,128 +1,143 @@
-"""Requests are checked here as their reader will check them, so that a mistake is told to whoever made it."""
+"""Order requests, made of what callers say, and checked as their reader will, so that a mistake is told to whoever made it."""
 
 from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
-from typing import TypedDict, TypeVar, get_args
+from typing import Any, TypedDict, TypeVar
 
+from ibstream.client.decimals import Number, decimal_of, optional_decimal
 from ibstream.client.errors import InvalidRequestError
+from ibstream.client.instruments import instrument_of
 from ibstream.contracts.base import Message, UndecodableError, encode, type_of
-from ibstream.contracts.data import BarSize, BarsRequest, WhatToShow
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.orders import OrderType, Side, SubmitOrder, TimeInForce
-from ibstream.contracts.registry import DATA_REQUESTS, ORDER_REQUESTS, Stream
-
-Number = Decimal | int | str
-"""An exact number. Floats are not taken: 0.1 is not a tenth; write "0.1"."""
+from ibstream.contracts.orders import Algo, AlgoName, ModifyOrder, OrderType, Side, SubmitOrder, TimeInForce
+from ibstream.contracts.registry import ORDER_REQUESTS, Stream
 
 R = TypeVar("R", bound=Message)
 
+PRICES = ("limit_price", "stop_price", "trailing_amount", "trailing_percent", "limit_offset", "peg_offset")
+"""What an order's price is found by; which of them a type needs, `OrderType` says."""
+
 
 class OrderDetails(TypedDict, total=False):
-    """What may be said about an order beyond instrument, side and quantity."""
+    """What may be said about an order beyond instrument, side and quantity.
 
+    Prices are in the instrument's currency, per unit. Which of them a type needs and may have, `OrderType` says.
+    """
+
+    order_type: OrderType | str
+    """Default: `LMT` where `limit_price` is the only price, `MKT` where there is none; else it must be said."""
     limit_price: Number | None
-    """In the instrument's currency. With it the order is a limit order, without it a market order."""
+    stop_price: Number | None
+    """Where a stop or a touched order triggers, or a trailing stop begins."""
+    trailing_amount: Number | None
+    """How far behind the price a trailing stop stays."""
+    trailing_percent: Number | None
+    """The same in per cent: "1.5" for 1.5 %."""
+    limit_offset: Number | None
+    """How far beyond the stop the limit of a `TRAIL LIMIT` lies."""
+    peg_offset: Number | None
+    """How much more aggressive than the near touch a `REL` order is."""
     time_in_force: TimeInForce | str
-    """Default `DAY`."""
+    """Default `DAY`; `GTD` with `good_till`."""
+    good_till: datetime | None
+    """When the order ends; aware, whole seconds."""
+    good_after: datetime | None
+    """The order is not worked before; aware, whole seconds."""
+    algo: Algo | str | None
+    """One of IBKR's algorithms, or its name in words: `Adaptive:adaptivePriority=Urgent`."""
     client_order_id: str
     """The order's identity for ever. Give your own to be able to repeat a request safely; default: a new random one."""
     account: str
     """Default: the session's own."""
     outside_regular_hours: bool
+    """Whether it works before and after the regular session, too. Default false."""
     valid_until: datetime | None
-    """Not sent to IBKR after this time. Default: `broker.order_valid_for_s` after now."""
+    """Not sent to IBKR after this time; aware. Default: `broker.order_valid_for_s` after now."""
 
 
-class BarsDetails(TypedDict, total=False):
-    """What may be said about a bar job beyond the instrument. Sizes and durations are in IBKR's spelling."""
+class OrderChanges(TypedDict, total=False):
+    """What may be changed on a working order. What is left out stays as it is."""
 
-    bar_size: BarSize | str
-    """Default `1 min`."""
-    duration: str
-    """How far back from `end`: `2 D`. Default `1 D`."""
-    end: datetime | None
-    """Default: now."""
-    what_to_show: WhatToShow | str
-    """Default `TRADES`."""
-    regular_hours_only: bool
-    """Default true."""
-    job_id: str
-    """Default: a new random one."""
+    quantity: Number | None
+    """The whole quantity, what is filled already included."""
+    limit_price: Number | None
+    stop_price: Number | None
+    trailing_amount: Number | None
+    trailing_percent: Number | None
+    time_in_force: TimeInForce | str | None
+    """`DAY` or `IOC`; IBKR changes no other."""
+    valid_until: datetime | None
+    """Not sent to IBKR after this time; aware. Default: `broker.order_valid_for_s` after now."""
 
 
 def order_request(
     what: str | Instrument, side: Side | str, quantity: Number, details: OrderDetails, *, strategy: str, now: datetime
 ) -> SubmitOrder:
     """The request for one order; raise `InvalidRequestError`."""
-    limit_price = optional_decimal(details.get("limit_price"), what="limit price")
+    said: dict[str, Any] = {**details}
+    prices = {name: optional_decimal(said.pop(name, None), what=name.replace("_", " ")) for name in PRICES}
+    good_till = said.get("good_till")
     request = SubmitOrder(
-        client_order_id=details.get("client_order_id") or uuid.uuid4().hex,
-        strategy=strategy,
-        instrument=instrument_of(what),
-        side=side,  # type: ignore[arg-type]  # checked below, as its reader will
-        quantity=decimal_of(quantity, what="quantity"),
-        order_type=OrderType.MARKET if limit_price is None else OrderType.LIMIT,
-        limit_price=limit_price,
-        time_in_force=details.get("time_in_force", TimeInForce.DAY),  # type: ignore[arg-type]
-        outside_regular_hours=details.get("outside_regular_hours", False),
-        account=details.get("account", ""),
-        requested_at=now,
-        valid_until=details.get("valid_until"),
+        **{
+            **said,
+            **prices,
+            "client_order_id": said.get("client_order_id") or uuid.uuid4().hex,
+            "strategy": strategy,
+            "instrument": instrument_of(what),
+            "side": side,
+            "quantity": decimal_of(quantity, what="quantity"),
+            "order_type": said.get("order_type") or _order_type([name for name in PRICES if prices[name] is not None]),
+            "time_in_force": said.get("time_in_force") or (TimeInForce.GTD if good_till else TimeInForce.DAY),
+            "algo": algo_of(said.get("algo")),
+            "requested_at": now,
+        }
     )
     return checked(ORDER_REQUESTS, request)
 
 
-def bars_request(what: str | Instrument, details: BarsDetails, *, now: datetime) -> BarsRequest:
-    """The request for one bar job; raise `InvalidRequestError`."""
-    size = details.get("bar_size", "1 min")
-    if size not in get_args(BarSize):
-        raise InvalidRequestError(f"bar_size {size!r} is none of IBKR's: {', '.join(get_args(BarSize))}")
-    request = BarsRequest(
-        job_id=details.get("job_id") or uuid.uuid4().hex,
-        instrument=instrument_of(what),
-        bar_size=size,  # type: ignore[arg-type]  # checked below, as its reader will
-        duration=details.get("duration", "1 D"),
-        end=details.get("end"),
-        what_to_show=details.get("what_to_show", "TRADES"),  # type: ignore[arg-type]
-        regular_hours_only=details.get("regular_hours_only", True),
-        requested_at=now,
-    )
-    return checked(DATA_REQUESTS, request)
+def modify_request(client_order_id: str, changes: OrderChanges, *, now: datetime) -> ModifyOrder:
+    """The request to change a working order; raise `InvalidRequestError`, also where there is nothing to change."""
+    said: dict[str, Any] = {**changes}
+    for name in ("quantity", *PRICES):
+        if name in said:
+            said[name] = optional_decimal(said[name], what=name.replace("_", " "))
+    if all(value is None for name, value in said.items() if name != "valid_until"):
+        raise InvalidRequestError("nothing to change: give a quantity, a price or a time in force")
+    return checked(ORDER_REQUESTS, ModifyOrder(client_order_id=client_order_id, requested_at=now, **said))
+
+
+def algo_of(what: Algo | str | None) -> Algo | None:
+    """An `Algo` as it is; words as the algo they name: `Vwap:maxPctVol=0.1,noTakeLiq=1`. Raises `InvalidRequestError`."""
+    if not isinstance(what, str):
+        return what
+    name, _, rest = what.partition(":")
+    if name not in set(AlgoName):
+        raise InvalidRequestError(f"{name!r} is no algorithm; there are {', '.join(AlgoName)}")
+    parameters = {}
+    for pair in rest.split(",") if rest else []:
+        key, equals, value = pair.partition("=")
+        if not (key and equals):
+            raise InvalidRequestError(f"{pair!r} is no parameter of an algorithm; one is said as KEY=VALUE")
+        parameters[key] = value
+    return Algo(name=AlgoName(name), parameters=parameters)
 
 
 def checked(stream: Stream, request: R) -> R:
-    """`request`, if `stream`'s reader will be able to decode it; else raise `InvalidRequestError` naming the field."""
+    """`request` as `stream`'s reader will decode it; raise `InvalidRequestError`, naming the field, if it could not."""
     tag = type_of(request)
     try:
-        stream.codec().decode(tag.encode(), encode(request))
+        read = stream.codec().decode(tag.encode(), encode(request))
     except UndecodableError as error:
         raise InvalidRequestError(f"{tag} would not be understood: {error}") from None
-    return request
+    assert isinstance(read, type(request))  # noqa: S101 - the tag is its own
+    return read
 
 
-def instrument_of(what: str | Instrument) -> Instrument:
-    """A symbol in canonical form (`BRK.B`) as the US stock of that name; an `Instrument` as it is."""
-    return Instrument(symbol=what) if isinstance(what, str) else what
-
-
-def decimal_of(value: Number, *, what: str) -> Decimal:
-    """A quantity or price, exact; raise `InvalidRequestError` for anything else."""
-    if isinstance(value, float):
-        raise InvalidRequestError(
-            f'{what} {value!r} is a float, which is not exact: write Decimal("{value}") or "{value}"'
-        )
-    try:
-        number = value if isinstance(value, Decimal) else Decimal(value)
-    except (InvalidOperation, ValueError):
-        raise InvalidRequestError(f"{what} {value!r} is no decimal number") from None
-    if not number.is_finite():
-        raise InvalidRequestError(f"{what} {value!r} is no finite number")
-    return number
-
-
-def optional_decimal(value: Number | None, *, what: str) -> Decimal | None:
-    """`decimal_of`, None staying None."""
-    return None if value is None else decimal_of(value, what=what)
+def _order_type(given: list[str]) -> OrderType:
+    if not given:
+        return OrderType.MARKET
+    if given == ["limit_price"]:
+        return OrderType.LIMIT
+    raise InvalidRequestError(f"with {', '.join(given)}, the order_type must be said: {', '.join(OrderType)}")

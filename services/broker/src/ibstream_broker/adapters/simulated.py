@@ -3,6 +3,7 @@
     simulated               the port
       simulated_instruments   what requests name, as the simulation names it
       simulated_tickets       from an order to a ticket of the engine
+      simulated_orders        orders and executions that are remembered
       simulated_telling       from the engine's events to what IBKR would say
       simulated_portfolio     positions, account values, profits
 
@@ -15,6 +16,8 @@ import asyncio
 from collections.abc import Sequence
 from decimal import Decimal
 
+import msgspec
+
 from ibstream.contracts.instrument import Instrument
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.clock import Clock
@@ -24,8 +27,9 @@ from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.matching import MatchingEngine
 from ibstream.simulation.sessions import new_york_date
 from ibstream_broker.adapters.simulated_instruments import Found, InstrumentBook
+from ibstream_broker.adapters.simulated_orders import PENDING_SUBMIT, PRE_SUBMITTED, Order, OrderMemory
 from ibstream_broker.adapters.simulated_portfolio import BASE_CURRENCY, SimulatedPortfolio
-from ibstream_broker.adapters.simulated_telling import PENDING_SUBMIT, PRE_SUBMITTED, Order, OrderTeller
+from ibstream_broker.adapters.simulated_telling import OrderTeller
 from ibstream_broker.adapters.simulated_tickets import ticket_of
 from ibstream_broker.domain.inputs import PositionReported, Snapshot
 from ibstream_broker.ports import InstrumentRefused, OnInput, OrderRefused, Placement, Preview, Terms
@@ -50,7 +54,8 @@ class SimulatedBroker:
         self._clock = clock
         self._instruments = InstrumentBook(instruments)
         self._portfolio = SimulatedPortfolio(ACCOUNT, engine, self._instruments, clock.time_ns())
-        self._teller = OrderTeller(ACCOUNT, self._instruments, self._portfolio.traded)
+        self._orders = OrderMemory(ACCOUNT, self._stop_of)
+        self._teller = OrderTeller(ACCOUNT, self._orders, self._instruments, self._portfolio.traded)
         self._next_order_id = 1
         self._ticking: asyncio.Task[None] | None = None
         self.session = 0
@@ -65,7 +70,7 @@ class SimulatedBroker:
         """Begin to match resting orders as time goes by."""
         await self.close()
         self.session += 1
-        self._teller.client_id = client_id
+        self._orders.client_id = client_id
         self._ticking = asyncio.create_task(self._tick_for_ever(), name="simulated-matching")
         self._portfolio.begin(self._now_ns())
 
@@ -123,7 +128,7 @@ class SimulatedBroker:
         if not isinstance(events[0], sim.Rejected):
             request = placement.request
             status = PRE_SUBMITTED if placement.transmit else PENDING_SUBMIT
-            self._teller.add(Order(request, placement.order_id, found.traded, request.quantity, status))
+            self._orders.add(Order(request, placement.order_id, found.traded, request.quantity, status))
         self._teller.tell(events)
 
     async def modify(self, placement: Placement, *, session: int) -> None:
@@ -132,17 +137,17 @@ class SimulatedBroker:
         found = self._tradable(placement)
         if found is None:
             return
-        ticket = ticket_of(placement, found, transmit=True)
+        ticket = ticket_of(msgspec.structs.replace(placement, transmit=True), found)
         events = self._engine.replace(ticket, self._now_ns())
-        order = self._teller.working(placement.order_id)
+        order = self._orders.working(placement.order_id)
         if order is not None and not isinstance(events[0], sim.Refused):
-            self._teller.changed(order, placement.request)
+            order.request, order.quantity, order.told = placement.request, placement.request.quantity, False
         self._teller.tell(events)
 
     async def cancel(self, order_id: int, *, session: int) -> None:
         """End a working order."""
         self._require_session(session)
-        ended = self._teller.ended(order_id)
+        ended = self._orders.ended(order_id)
         if ended is None:
             self._teller.tell(self._engine.cancel(order_id, self._now_ns()))
         else:
@@ -150,12 +155,13 @@ class SimulatedBroker:
             self._teller.code(order_id, 10148, text)
 
     async def what_if(self, placement: Placement) -> Preview:
-        """Ask the engine. As at IBKR, it is not done for combos that are routed by SMART."""
+        """Ask the engine about the order by itself. As at IBKR, it is not done for combos that are routed by SMART."""
         self._require_session()
         found = self._find(placement.request.instrument)
         if found.legs and found.traded.exchange == "SMART":
             raise OrderRefused(*_NO_SMART_COMBO)
-        answer = self._engine.what_if(ticket_of(placement, found, transmit=True), self._now_ns())
+        alone = Placement(order_id=placement.order_id, request=placement.request, account=placement.account)
+        answer = self._engine.what_if(ticket_of(alone, found), self._now_ns())
         if isinstance(answer, sim.Rejected):
             raise OrderRefused(answer.code, answer.text)
         return _preview(answer)
@@ -164,10 +170,10 @@ class SimulatedBroker:
         """All that works, and the last of what has ended and was executed."""
         self._require_session()
         return Snapshot(
-            open_orders=self._teller.open_orders(),
-            completed_orders=self._teller.completed_orders(),
-            executions=self._teller.executions(),
-            commissions=self._teller.commissions(),
+            open_orders=self._orders.open_orders(),
+            completed_orders=self._orders.completed_orders(),
+            executions=self._orders.executions(),
+            commissions=self._orders.commissions(),
             next_order_id=self._next_order_id,
             volatile=True,
         )
@@ -185,6 +191,10 @@ class SimulatedBroker:
         now_ns = self._clock.time_ns()
         self._portfolio.roll(now_ns)
         return now_ns
+
+    def _stop_of(self, order_id: int) -> Decimal | None:
+        order = self._engine.order(order_id)
+        return None if order is None else order.stop_price
 
     def _require_session(self, session: int | None = None) -> None:
         if self._ticking is None:

@@ -96,11 +96,12 @@ class InstrumentBook:
                 Reason.AMBIGUOUS_INSTRUMENT, f"{label(instrument)} fits {len(fitting)} contracts; say which of them"
             )
         listing = fitting[0]
+        # Pairs are told to trade in hundredths of a unit, but over its API IBKR takes whole ones alone.
         terms = Terms(
             con_id=listing.con_id,
             increments=MARKET_RULES[listing.market_rule_id],
             multiplier=listing.point_value,
-            quantity_step=listing.size_increment,
+            quantity_step=max(listing.size_increment, Decimal(1)),
         )
         return Found(listing.symbol, _traded(listing), terms)
 
@@ -114,8 +115,8 @@ class InstrumentBook:
             Leg(symbol=one.key, side=leg.side, ratio=leg.ratio, exchange=leg.instrument.exchange)
             for one, leg in zip(found, instrument.legs, strict=True)
         )
-        # A sum of prices on several steps is on the finest of the first leg's, as the engine checks it.
-        terms = Terms(con_id=0, increments=found[0].terms.increments[:1], multiplier=found[0].terms.multiplier)
+        # A combo's tick is its exchange's own, which nobody tells; its price is per unit of its largest leg.
+        terms = Terms(con_id=0, multiplier=max(one.terms.multiplier for one in found))
         traded = Traded(0, instrument.symbol, "BAG", instrument.currency, instrument.exchange)
         return Found(instrument.symbol, traded, terms, legs)
 

@@ -36,11 +36,8 @@ TRAILING = frozenset({OrderType.TRAIL, OrderType.TRAIL_LIMIT})
 WAITING_FOR_A_PRICE = STOPPED | TRAILING
 
 
-def ticket_of(placement: Placement, found: Found, *, transmit: bool | None = None) -> sim.Ticket:
-    """The whole order as a ticket. What an order type has no use for is left out, as a Gateway ignores it.
-
-    `transmit` if it is not to be the placement's.
-    """
+def ticket_of(placement: Placement, found: Found) -> sim.Ticket:
+    """The whole order as a ticket. What an order type has no use for is left out, as a Gateway ignores it."""
     request = placement.request
     kind = request.order_type
     ticket = sim.Ticket(
@@ -53,7 +50,7 @@ def ticket_of(placement: Placement, found: Found, *, transmit: bool | None = Non
         time_in_force=_TIFS[request.time_in_force],
         outside_rth=request.outside_regular_hours,
         parent_id=placement.parent_id or None,
-        transmit=placement.transmit if transmit is None else transmit,
+        transmit=placement.transmit,
         oca_group=placement.oca_group,
         oca_type=_OCA_TYPES[placement.oca_type],
         legs=found.legs,

@@ -19,9 +19,9 @@ from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.simulation.recent import Recent
+from ibstream_broker.adapters.coded import code_reported
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
-    CodeReported,
     CommissionReported,
     Executed,
     OrderSeen,
@@ -133,7 +133,7 @@ class PaperStubBroker:
         order_id, request = placement.order_id, placement.request
         self._next_order_id = max(self._next_order_id, order_id + 1)
         if order_id in self._completed:
-            self._code(order_id, *_DUPLICATE, dead_if_new=True)
+            self._on_input(code_reported(order_id, *_DUPLICATE))
             return
         seen = self._seen(order_id, request)
         self._completed.put(order_id, seen)
@@ -149,16 +149,18 @@ class PaperStubBroker:
         self._require_session(session)
         order_id = placement.order_id
         gone = order_id in self._completed
-        self._code(order_id, *(_FILLED_ALREADY if gone else (_UNKNOWN, f"Can't find order with id ={order_id}")))
+        why = _FILLED_ALREADY if gone else (_UNKNOWN, f"Can't find order with id ={order_id}")
+        self._on_input(code_reported(order_id, *why))
 
     async def cancel(self, order_id: int, *, session: int) -> None:
         """Nothing is ever left to cancel, and a code says so."""
         self._require_session(session)
         about = f"OrderId {order_id} that needs to be cancelled"
         if order_id in self._completed:
-            self._code(order_id, _NOT_CANCELLABLE, f"{about} cannot be cancelled, state: Filled.")
+            told = code_reported(order_id, _NOT_CANCELLABLE, f"{about} cannot be cancelled, state: Filled.")
         else:
-            self._code(order_id, _NOT_FOUND, f"{about} is not found.")
+            told = code_reported(order_id, _NOT_FOUND, f"{about} is not found.")
+        self._on_input(told)
 
     async def what_if(self, placement: Placement) -> Preview:  # noqa: ARG002 - all are alike
         """The same for every order."""
@@ -268,13 +270,6 @@ class PaperStubBroker:
         )
         self._positions[executed.con_id] = held
         self._on_input(held)
-
-    def _code(self, order_id: int, code: int, text: str, *, dead_if_new: bool = False) -> None:
-        self._on_input(
-            CodeReported(
-                order_id=order_id, code=code, text=text, cancelled=False, dead_if_new=dead_if_new, advice=False
-            )
-        )
 
 
 def _con_id(instrument: Instrument) -> int:

@@ -13,6 +13,7 @@ from ibstream.contracts.orders import OcaType, Reason, SubmitOrder
 from ibstream.runtime.connection import Connection
 from ibstream.runtime.errors import IbstreamError
 from ibstream_broker.domain.inputs import OrderInput, PortfolioInput, PositionReported, Snapshot
+from ibstream_broker.domain.terms import Terms as Terms  # noqa: PLC0414 - part of the port
 
 OnInput = Callable[[OrderInput | PortfolioInput], None]
 """Called synchronously, in the order in which things happened."""
@@ -34,27 +35,6 @@ class OrderRefused(IbstreamError):  # noqa: N818
         super().__init__(text)
         self.code = code
         self.text = text
-
-
-class Terms(msgspec.Struct, frozen=True, kw_only=True):
-    """What trading an instrument is bound to."""
-
-    con_id: int
-    """0 for a combo, which has none."""
-    increments: tuple[tuple[Decimal, Decimal], ...] = ()
-    """The market rule: from which price on which step is in force, ascending from 0. Empty where it is not known."""
-    multiplier: Decimal = Decimal(1)
-    """Units in one contract: what a price is multiplied by to be money."""
-    quantity_step: Decimal = Decimal(1)
-    """The smallest step of a quantity."""
-
-    def price_tick(self, price: Decimal) -> Decimal:
-        """The smallest step of a price there; 0 where it is not known. Negative prices mirror positive ones."""
-        tick = Decimal(0)
-        for low_edge, increment in self.increments:
-            if abs(price) >= low_edge:
-                tick = increment
-        return tick
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,39 +1,22 @@
-"""Whether a request may go out, and if not, why: checked before anything is journalled or sent."""
+"""Whether a request may go out now: the session, the IBKR link, a halt, the Gateway's restart, its mode, the journal."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 
-import msgspec
-
-from ibstream.contracts.orders import OrderStatus, OrderType, Reason, SubmitOrder
+from ibstream.contracts.orders import Reason
 from ibstream.contracts.system import ConnectionState, Halt
-from ibstream_broker.domain.records import OrderRecord
-
-QUANTITY_MAX = Decimal(1_000_000)
-"""A quantity beyond this is taken for a mistake."""
-
-PRICE_MIN = Decimal("0.00001")
-"""A price below this is on no instrument's tick."""
-
-PRICE_MAX = Decimal(10_000_000)
-"""A price beyond this is taken for a mistake."""
-
-_WORKING = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
+from ibstream_broker.domain.refusal import Refusal as Refusal  # noqa: PLC0414 - found here, too
+from ibstream_broker.domain.restart_window import GIVEN_UP_AFTER, RestartWindow
 
 _CLOSED = {
     ConnectionState.DEGRADED: (Reason.LINK_LOST, "the Gateway has lost its link to IBKR"),
     ConnectionState.SYNCHRONISING: (Reason.RECONCILING, "the broker is still comparing its orders with IBKR's"),
 }
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why not: a reason for machines and a sentence for people."""
-
-    reason: Reason
-    text: str
+_NO_SESSION = (Reason.GATEWAY_DISCONNECTED, "no session with the Gateway")
+_TEXT_CHARACTERS_MAX = 500
+"""Of what others wrote, so that a refusal's own words are never cut off."""
 
 
 def gate(state: ConnectionState, why: str, halt: Halt | None = None) -> Refusal | None:
@@ -42,99 +25,79 @@ def gate(state: ConnectionState, why: str, halt: Halt | None = None) -> Refusal 
     Cancels ask without `halt`: they always pass while there is a session.
     """
     if halt is not None:
-        return Refusal(Reason.HALTED, f"halted by {halt.who}: {halt.why}")
+        return Refusal(Reason.HALTED, f"halted by {halt.who}: {_cut(halt.why)}")
     if state is ConnectionState.READY:
         return None
-    reason, text = _CLOSED.get(state, (Reason.GATEWAY_DISCONNECTED, "no session with the Gateway"))
-    return Refusal(reason, f"{text}: {why}" if why else text)
+    reason, text = _CLOSED.get(state, _NO_SESSION)
+    return Refusal(reason, f"{text}: {_cut(why)}" if why else text)
 
 
 @dataclass
 class Standing:
-    """Where the broker stands: what opens and closes the gate. Changed the moment something happens."""
+    """Where the broker stands: what opens and closes the gate. Changed by the service the moment something happens.
+
+    | asks | what can refuse it |
+    |---|---|
+    | an order | everything |
+    | a modify | everything but the journal: its order is journalled already |
+    | a what-if | the session, and the Gateway's read-only mode |
+    | a cancel | the session: never a halt, a restart, a mode or a limit |
+    """
 
     state: ConnectionState = ConnectionState.IDLE
     why: str = ""
     """Why the state is what it is."""
     halt: Halt | None = None
     """The halt in force."""
+    session_since: datetime | None = None
+    """When the session was made; None without one. Set before `state` becomes ready."""
+    read_only: str = ""
+    """IBKR's text, since it said in this session that the Gateway's API is read-only; else empty."""
+    not_durable: str = ""
+    """Why Redis cannot promise to keep the journal, where the settings require that; else empty."""
+    window: RestartWindow | None = None
+    """The Gateway's daily restart; None where none is configured."""
 
-    def refuses_orders(self) -> Refusal | None:
-        """Why no new order and no change of one may go out; None when they may."""
-        return gate(self.state, self.why, self.halt)
+    def refuses_orders(self, now: datetime) -> Refusal | None:
+        """Why no new order may go out; None when one may."""
+        return (
+            gate(self.state, self.why, self.halt) or self._is_read_only() or self._is_volatile() or self._restarts(now)
+        )
 
-    def refuses_changes(self) -> Refusal | None:
+    def refuses_modifies(self, now: datetime) -> Refusal | None:
+        """Why no change of an order may go out; None when one may."""
+        return gate(self.state, self.why, self.halt) or self._is_read_only() or self._restarts(now)
+
+    def refuses_what_ifs(self, now: datetime) -> Refusal | None:  # noqa: ARG002 - asked like the others
+        """Why not even a question what an order would do can be asked; None when it can."""
+        return gate(self.state, self.why) or self._is_read_only()
+
+    def refuses_changes(self, now: datetime) -> Refusal | None:  # noqa: ARG002
         """Why not even a cancel can go out; None when it can."""
         return gate(self.state, self.why)
 
+    def _is_read_only(self) -> Refusal | None:
+        if not self.read_only:
+            return None
+        text = f"{_cut(self.read_only)}: turn off Read-Only API in the Gateway's API settings (READ_ONLY_API=no in a container)"
+        return Refusal(Reason.READ_ONLY_API, text)
 
-def validate(request: SubmitOrder, *, now: datetime, valid_for: timedelta) -> Refusal | None:
-    """What is wrong with a submit by itself, before asking anybody."""
-    return _check_quantity(request.quantity) or _check_price(request) or _check_time(request, now, valid_for)
+    def _is_volatile(self) -> Refusal | None:
+        if not self.not_durable:
+            return None
+        text = f"{_cut(self.not_durable)}: mend Redis (appendonly yes), or trade without: SA_BROKER__JOURNAL_DURABILITY=auto"
+        return Refusal(Reason.JOURNAL_NOT_DURABLE, text)
 
-
-def check_price_tick(price: Decimal | None, tick: Decimal) -> Refusal | None:
-    """IBKR refuses prices between the instrument's ticks (110)."""
-    if price is None or not tick or price % tick == 0:
-        return None
-    return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.12g} is not on the price tick of {tick}")
-
-
-def check_account(wanted: str, account: str) -> Refusal | None:
-    """One session trades one account."""
-    if wanted in ("", account):
-        return None
-    return Refusal(Reason.INVALID_ACCOUNT, f"this broker trades account {account}, not {wanted}")
-
-
-def check_modify(record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
-    """Only an order known to work is changed: IBKR would take the change of one that never arrived for a new order.
-
-    `wanted` has passed `validate`.
-    """
-    if record.is_final:
-        return Refusal(Reason.ORDER_IS_FINAL, f"it is {record.status}")
-    if record.status is OrderStatus.PENDING_CANCEL:
-        return Refusal(Reason.CANCEL_REQUESTED, "its cancel is on its way")
-    if record.status not in _WORKING or not record.acknowledged:
-        return Refusal(Reason.NO_ANSWER, f"it is {record.status}: whether it works at IBKR is not known yet")
-    if wanted.quantity <= record.filled:
-        return Refusal(Reason.INVALID_QUANTITY, f"{record.filled} are filled already")
-    return None
-
-
-def _check_quantity(quantity: Decimal) -> Refusal | None:
-    if not quantity.is_finite() or quantity <= 0:
-        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is not positive")
-    if quantity > QUANTITY_MAX:
-        return Refusal(Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is beyond {QUANTITY_MAX}")
-    if quantity != quantity.to_integral_value():
+    def _restarts(self, now: datetime) -> Refusal | None:
+        restart = None if self.window is None else self.window.closes(now, self.session_since)
+        if self.window is None or restart is None:
+            return None
+        at = f"{restart.astimezone(self.window.zone):%H:%M} {self.window.zone.key}"
+        until = f"ask again once the broker has a new session, at the latest {GIVEN_UP_AFTER.seconds // 60} minutes after it"
         return Refusal(
-            Reason.INVALID_QUANTITY, f"quantity {quantity:.6g} is not whole; IBKR takes no fractions of stocks"
+            Reason.RESTART_WINDOW, f"the Gateway restarts at {at}, and what is sent around it can be lost: {until}"
         )
-    return None
 
 
-def _check_price(request: SubmitOrder) -> Refusal | None:
-    price = request.limit_price
-    if request.order_type is OrderType.MARKET:
-        return None if price is None else Refusal(Reason.INVALID_PRICE, "a market order has no limit_price")
-    if price is None:
-        return Refusal(Reason.INVALID_PRICE, "a limit order needs a limit_price")
-    if not price.is_finite() or price <= 0:
-        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is not positive")
-    if price < PRICE_MIN:
-        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is below {PRICE_MIN:f}")
-    if price > PRICE_MAX:
-        return Refusal(Reason.INVALID_PRICE, f"limit_price {price:.6g} is beyond {PRICE_MAX}")
-    return None
-
-
-def _check_time(request: SubmitOrder, now: datetime, valid_for: timedelta) -> Refusal | None:
-    if request.valid_until is None and request.requested_at - now > valid_for:
-        text = f"requested_at {request.requested_at.isoformat()} lies in the future; is the clock right?"
-        return Refusal(Reason.INVALID_TIME, text)
-    until = request.valid_until or request.requested_at + valid_for
-    if now <= until:
-        return None
-    return Refusal(Reason.EXPIRED, f"valid until {until.isoformat()}, read at {now.isoformat()}")
+def _cut(text: str) -> str:
+    return text if len(text) <= _TEXT_CHARACTERS_MAX else f"{text[:_TEXT_CHARACTERS_MAX]}…"

@@ -1,0 +1,64 @@
+"""How the quantities of a moment ago came to be what they are now: whether a listing may be true of some moment."""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from ibstream_broker.domain.position_lines import GRACE, ZERO
+
+KEPT_FOR = timedelta(seconds=60)
+"""How long moves are remembered: a listing that takes longer to come is judged by what is left."""
+MOVES_MAX = 50_000
+"""Moves remembered of one instrument. More within the time that a listing is judged by, and it is not judged."""
+
+
+class Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a listing said of one instrument, and between which instants it was made."""
+
+    quantity: Decimal
+    asked_at: datetime
+    come_at: datetime
+
+
+class Movements:
+    """What moved each instrument lately, and when: an execution when it was made, a correction when it was heard of."""
+
+    def __init__(self, moves_max: int = MOVES_MAX) -> None:
+        self._moves: defaultdict[int, deque[tuple[datetime, Decimal]]] = defaultdict(lambda: deque(maxlen=moves_max))
+        self._moves_max = moves_max
+
+    def add(self, con_id: int, at: datetime, moved: Decimal) -> None:
+        """Something moved an instrument's quantity by so much."""
+        self._moves[con_id].append((at, moved))
+
+    def prune(self, now: datetime) -> None:
+        """Forget what is older than `KEPT_FOR`."""
+        for con_id, moves in list(self._moves.items()):
+            while moves and moves[0][0] < now - KEPT_FOR:
+                moves.popleft()
+            if not moves:
+                del self._moves[con_id]
+
+    def passed_through(self, con_id: int, quantity: Decimal, listed: Listed) -> bool:
+        """Whether the quantity, which is now this, was what a listing said at some moment around it.
+
+        True where too much has moved to tell.
+        """
+        moves = self._moves.get(con_id, ())
+        if len(moves) == self._moves_max:
+            return True
+        for at, moved in sorted(moves, key=lambda move: move[0], reverse=True):
+            if quantity == listed.quantity and at <= listed.come_at + GRACE:  # from then on
+                return True
+            if at < listed.asked_at - GRACE:
+                return False
+            quantity -= moved
+        return quantity == listed.quantity
+
+    def then(self, con_id: int, quantity: Decimal, listed: Listed) -> Decimal:
+        """What the quantity, which is now this, was when a listing was asked for, by the times of the executions."""
+        return quantity - sum((moved for at, moved in self._moves.get(con_id, ()) if at > listed.asked_at), ZERO)

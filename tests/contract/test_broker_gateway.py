@@ -26,6 +26,7 @@ from ibstream.runtime.errors import ConfigurationError
 from ibstream.runtime.settings import Settings
 from ibstream_broker.adapters.ibkr import RECONNECT_DELAYS_S, IBKRBrokerAdapter
 from ibstream_broker.domain.inputs import StatusReported
+from ibstream_broker.ports import Placement
 from ibstream_gateway_emulator.server import GatewayServer, running_gateway
 from ibstream_gateway_emulator.settings import EmulatorSettings
 
@@ -202,7 +203,7 @@ def test_the_gateways_end_is_the_sessions_last_event() -> None:
     run(scenario())
 
 
-@pytest.mark.parametrize("operation", ["terms", "place", "modify", "cancel", "snapshot", "positions"])
+@pytest.mark.parametrize("operation", ["terms", "place", "modify", "cancel", "what_if", "snapshot", "positions"])
 def test_every_operation_makes_a_session_first_with_three_tries_after_2_4_and_8_s(operation: str) -> None:
     """Then it is a `ConnectionError`, and nothing was sent."""
 
@@ -211,12 +212,13 @@ def test_every_operation_makes_a_session_first_with_three_tries_after_2_4_and_8_
         broker = IBKRBrokerAdapter(settings_for(free_port()), clock=clock)
         with pytest.raises(ConnectionError):
             await broker.connect(CLIENT_ID)
-        request = submit("a")
+        placement = Placement(order_id=1, request=submit("a"), account="DU1")
         calls = {
             "terms": lambda: broker.terms(Instrument(symbol="AAPL")),
-            "place": lambda: broker.place(1, request, "DU1", session=0),
-            "modify": lambda: broker.modify(1, request, "DU1", session=broker.session),
-            "cancel": lambda: broker.cancel(1),
+            "place": lambda: broker.place(placement, session=0),
+            "modify": lambda: broker.modify(placement, session=broker.session),
+            "cancel": lambda: broker.cancel(1, session=broker.session),
+            "what_if": lambda: broker.what_if(placement),
             "snapshot": broker.snapshot,
             "positions": broker.positions,
         }
@@ -241,8 +243,9 @@ def test_an_operation_goes_on_in_the_session_that_it_has_made() -> None:
             assert len(answers) == 5
             assert broker.session == 2
             await broker.close()
+            late = Placement(order_id=1, request=submit("late"), account=broker.account)
             with pytest.raises(ConnectionError, match="has ended"):
-                await broker.place(1, submit("late"), broker.account, session=2)
+                await broker.place(late, session=2)
             assert broker.session == 3
             assert (await broker.snapshot()).executions == []
             assert not any(isinstance(one, StatusReported) for one in desk.heard)
@@ -307,8 +310,10 @@ def test_orders_beyond_the_limit_wait_for_room_and_not_in_the_clients_queue() ->
             started = SYSTEM_CLOCK.monotonic()
             for number in range(12):
                 await port.room()
-                await port.place(port.next_order_id(1), resting(f"o-{number}"), port.account, session=port.session)
-                assert len(client._msgQ) <= 1, "the order waits where nobody can call it back"
+                request = resting(f"o-{number}")
+                placement = Placement(order_id=port.next_order_id(1), request=request, account=port.account)
+                await port.place(placement, session=port.session)
+                assert not client._msgQ, "the order waits where nobody can call it back"
             assert SYSTEM_CLOCK.monotonic() - started >= WINDOW_S
             assert await port.health_check()
             assert len((await port.snapshot()).open_orders) == 12
@@ -333,7 +338,7 @@ def test_an_order_survives_the_gateways_restart_under_the_same_reference() -> No
                 await connects(desk.port)  # type: ignore[arg-type]
                 [listed] = (await desk.port.snapshot()).open_orders
                 assert (listed.order_ref, listed.order_id) == ("r-1", order_id)
-                await desk.port.cancel(order_id)
+                await desk.port.cancel(order_id, session=desk.port.session)
                 await desk.status(order_id, "Cancelled")
             finally:
                 await desk.port.close()

@@ -43,6 +43,9 @@ NEXT_ID_TIMEOUT_S = 5.0
 WHAT_IF_TIMEOUT_S = 10.0
 """A Gateway can leave a what-if unanswered, as it does other requests."""
 
+LEGS_MIN = 2
+"""Of a combo."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -105,6 +108,7 @@ class IBKRBrokerAdapter:
 
     async def terms(self, instrument: Instrument) -> Terms:
         """Look an instrument up, once: what can be known of it does not change while it is traded."""
+        _refuse_malformed(instrument)
         await self._ensure_connected()
         try:
             found = await self._look_up(instrument)
@@ -243,7 +247,10 @@ class IBKRBrokerAdapter:
 
     async def _look_up(self, instrument: Instrument) -> Terms:
         if instrument.security_type == "BAG":
-            return ibkr_inputs.terms_of_combo([await self._look_up(leg.instrument) for leg in instrument.legs])
+            return ibkr_inputs.terms_of_combo([await self._look_up_one(leg.instrument) for leg in instrument.legs])
+        return await self._look_up_one(instrument)
+
+    async def _look_up_one(self, instrument: Instrument) -> Terms:
         details = await self._contracts.details(instrument)
         return ibkr_inputs.terms_of(details, await self._contracts.increments(details))
 
@@ -290,3 +297,10 @@ class IBKRBrokerAdapter:
             return await self._session.request_alone(key, make)
         except (RequestFailed, TimeoutError) as error:
             raise GatewayUnavailable(f"{key}: {error}") from error
+
+
+def _refuse_malformed(instrument: Instrument) -> None:
+    kinds = [leg.instrument.security_type for leg in instrument.legs]
+    if instrument.security_type == "BAG" and (len(kinds) < LEGS_MIN or "BAG" in kinds):
+        text = f"{label(instrument)}: a combo has two legs at least, none of them a combo"
+        raise InstrumentRefused(Reason.INVALID_INSTRUMENT, text)

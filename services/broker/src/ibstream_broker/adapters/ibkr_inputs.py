@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from ibstream.contracts.orders import OrderType, Side
-from ibstream.ibkr.codes import Verdict, order_verdict
+from ibstream.ibkr.codes import CodeClass, Verdict, classify, order_verdict
 from ibstream.ibkr.contracts import Increments, from_ib_symbol
 from ibstream_broker.adapters.ibkr_orders import LIMITED, TRAILING, TRIGGERED
 from ibstream_broker.domain.inputs import (
@@ -124,6 +124,7 @@ def code_reported(order_id: int, code: int, text: str) -> CodeReported:
         cancelled=as_new is Verdict.CANCELLED,
         dead_if_new=as_new is Verdict.DEAD,
         advice=as_new is Verdict.ALIVE,
+        cancel_refused=classify(code, text) is CodeClass.CANCEL_REJECTED,
     )
 
 

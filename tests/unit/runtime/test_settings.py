@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ def plain(model: BaseModel) -> dict[str, Any]:
             return plain(value)
         if isinstance(value, SecretStr):
             return value.get_secret_value()
+        if isinstance(value, tuple):
+            return list(value)
         return str(value) if isinstance(value, Path) else value
 
     return {name: as_written(getattr(model, name)) for name in type(model).model_fields}
@@ -100,6 +103,18 @@ def test_the_file_has_the_order_of_the_code() -> None:
         ("SA_REDIS__QUOTES_URL", "redis://b:1/0", "redis.quotes_url", "redis://b:1/0"),
         ("SA_FEED__SHARDS", "16", "feed.shards", 16),
         ("SA_LOGGING__LEVEL", "debug", "logging.level", "debug"),
+        ("SA_BROKER__ON_POSITION_MISMATCH", "report", "broker.on_position_mismatch", "report"),
+        ("SA_BROKER__JOURNAL_DURABILITY", "required", "broker.journal_durability", "required"),
+        ("SA_BROKER__REQUESTS_WAITING_MAX", "7", "broker.requests_waiting_max", 7),
+        ("SA_BROKER__RECONCILE_INTERVAL_S", "5", "broker.reconcile_interval_s", 5.0),
+        ("SA_BROKER__IBKR__AUTO_RESTART_TIME", "23:50", "broker.ibkr.auto_restart_time", "23:50"),
+        ("SA_BROKER__IBKR__AUTO_RESTART_ZONE", "Europe/Zurich", "broker.ibkr.auto_restart_zone", "Europe/Zurich"),
+        ("SA_RISK__ORDER_NOTIONAL_MAX", "2500.50", "risk.order_notional_max", Decimal("2500.50")),
+        ("SA_RISK__QUOTE_AGE_S_MAX", "", "risk.quote_age_s_max", None),
+        ("SA_RISK__SYMBOLS_ALLOWED", "AAPL, BRK.B", "risk.symbols_allowed", ["AAPL", "BRK.B"]),
+        ("SA_RISK__SYMBOLS_DENIED", '["AAPL","MSFT"]', "risk.symbols_denied", ["AAPL", "MSFT"]),
+        ("SA_RISK__SHORT_ALLOWED", "false", "risk.short_allowed", False),
+        ("SA_RISK__ACCOUNT_OPEN_ORDERS_MAX", "20", "risk.account_open_orders_max", 20),
     ],
 )
 def test_the_environment_overrides_the_file(
@@ -116,7 +131,7 @@ def test_every_setting_can_be_overridden(write: Write, monkeypatch: pytest.Monke
     said = yaml.safe_load((REPOSITORY / "config" / "settings.yaml").read_text(encoding="utf-8"))
     write("{}")
     for name, value in leaves(said):
-        monkeypatch.setenv("SA_" + name.replace(".", "__").upper(), str(value))
+        monkeypatch.setenv("SA_" + name.replace(".", "__").upper(), "" if value is None else str(value))
     assert dict(leaves(plain(load_settings()))) == dict(leaves(said))
 
 
@@ -157,6 +172,20 @@ def test_the_symbols_file_lies_beside_the_settings(write: Write) -> None:
         ("SA_BROKER__PAPER_TRADING", "perhaps", "broker.paper_trading"),
         ("SA_FEED__SHARDS", "0", "feed.shards"),
         ("SA_LOGGING__LEVEL", "loud", "logging.level"),
+        ("SA_BROKER__IBKR__AUTO_RESTART_TIME", "11:50 PM", "broker.ibkr.auto_restart_time"),
+        ("SA_BROKER__IBKR__AUTO_RESTART_TIME", "24:00", "broker.ibkr.auto_restart_time"),
+        ("SA_BROKER__IBKR__AUTO_RESTART_ZONE", "New York", "broker.ibkr.auto_restart_zone"),
+        ("SA_BROKER__IBKR__AUTO_RESTART_ZONE", "../etc", "broker.ibkr.auto_restart_zone"),
+        ("SA_BROKER__ON_POSITION_MISMATCH", "ignore", "broker.on_position_mismatch"),
+        ("SA_BROKER__JOURNAL_DURABILITY", "true", "broker.journal_durability"),
+        ("SA_RISK__ORDER_QUANTITY_MAX", "0", "risk.order_quantity_max"),
+        ("SA_RISK__ORDER_NOTIONAL_MAX", "-1", "risk.order_notional_max"),
+        ("SA_RISK__ORDER_NOTIONAL_MAX", "NaN", "risk.order_notional_max"),
+        ("SA_RISK__ORDER_NOTIONAL_MAX", "Infinity", "risk.order_notional_max"),
+        ("SA_RISK__PRICE_COLLAR_PERCENT", "101", "risk.price_collar_percent"),
+        ("SA_RISK__STRATEGY_OPEN_ORDERS_MAX", "1.5", "risk.strategy_open_orders_max"),
+        ("SA_RISK__SYMBOLS_ALLOWED", "AAPL,brk b", "risk.symbols_allowed"),
+        ("SA_RISK__SYMBOLS_ALLOWED", "[AAPL", "risk.symbols_allowed"),
     ],
 )
 def test_a_wrong_variable_is_named_with_its_value(
@@ -332,7 +361,84 @@ def test_settings_cannot_be_changed() -> None:
         loaded.broker.paper_trading = False  # type: ignore[misc]
 
 
+def test_a_time_without_quotes_is_explained(write: Write) -> None:
+    """YAML reads 23:50 as the number 1430; the error says how to write it."""
+    write("broker:\n  ibkr:\n    auto_restart_time: 23:50\n")
+    assert 'in quotes, as in "23:50"' in refused()
+
+
+# Risk limits, and how many messages IBKR takes
+
+
+def test_a_strategy_has_its_own_limits(write: Write) -> None:
+    """In the place of the general ones; null is off for it, and what it does not name is as for all."""
+    write(
+        "risk:\n  order_quantity_max: 100\n  order_notional_max: 5000\n  short_allowed: false\n  strategies:\n"
+        "    Mean.Reversion: {order_quantity_max: 7, order_notional_max: null, symbols_allowed: [AAPL]}\n"
+    )
+    risk = load_settings().risk
+    own, others = risk.of_strategy("Mean.Reversion"), risk.of_strategy("other")
+    assert (own.order_quantity_max, own.order_notional_max, own.symbols_allowed) == (7, None, ("AAPL",))
+    assert (others.order_quantity_max, others.order_notional_max, others.symbols_allowed) == (100, 5000, ())
+    assert not own.short_allowed
+
+
+def test_a_strategys_limit_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name in the variable, in lower case; or all of them as JSON, in any."""
+    monkeypatch.setenv("SA_RISK__STRATEGIES__MEAN__ORDER_QUANTITY_MAX", "5")
+    assert load_settings().risk.of_strategy("mean").order_quantity_max == 5
+    monkeypatch.delenv("SA_RISK__STRATEGIES__MEAN__ORDER_QUANTITY_MAX")
+    monkeypatch.setenv("SA_RISK__STRATEGIES", '{"Mean": {"order_quantity_max": 6}}')
+    assert load_settings().risk.of_strategy("Mean").order_quantity_max == 6
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("risk: {strategies: {a b: {}}}", "risk.strategies.a b"),
+        ("risk: {strategies: {a: {order_size_max: 1}}}", "risk.strategies.a.order_size_max"),
+        ("risk: {strategies: {a: {account_open_orders_max: 1}}}", "risk.strategies.a.account_open_orders_max"),
+    ],
+)
+def test_a_wrong_limit_of_a_strategy_is_named(write: Write, text: str, name: str) -> None:
+    """Its name, and that there is no such limit of a strategy."""
+    write(text)
+    assert refused().startswith(name)
+
+
+@pytest.mark.parametrize("lowered", [{"BROKER": 21}, {"DATA": 11}, {"FEED": 16}, {"BROKER__IBKR": 44}])
+def test_more_messages_than_ibkr_takes_are_refused(monkeypatch: pytest.MonkeyPatch, lowered: dict[str, int]) -> None:
+    """By the three connections together; the error names them, the sum and the ways out."""
+    for section, rate in lowered.items():
+        monkeypatch.setenv(f"SA_{section}__REQUESTS_PER_S", str(rate))
+    said = refused()
+    for name in ("broker.requests_per_s", "data.requests_per_s", "feed.requests_per_s", "broker.ibkr.requests_per_s"):
+        assert name in said
+    assert "SA_BROKER__IBKR__REQUESTS_PER_S" in said
+
+
+def test_messages_can_be_shared_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one connection gives up another may have."""
+    for section, rate in {"BROKER": 30, "DATA": 5, "FEED": 10}.items():
+        monkeypatch.setenv(f"SA_{section}__REQUESTS_PER_S", str(rate))
+    assert load_settings().broker.requests_per_s == 30
+
+
+def test_without_a_gateway_nobody_counts_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no IBKR to be too fast for."""
+    monkeypatch.setenv("SA_BROKER__PROVIDER", "simulated")
+    monkeypatch.setenv("SA_BROKER__REQUESTS_PER_S", "100")
+    assert load_settings().broker.requests_per_s == 100
+
+
 # Paper by default, live only on purpose
+
+
+@pytest.fixture
+def limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The risk limits that live trading wants."""
+    for name in module.REQUIRED_LIVE:
+        monkeypatch.setenv(f"SA_RISK__{name.upper()}", "10")
 
 
 @pytest.mark.parametrize("port", sorted(module.LIVE_PORTS))
@@ -367,17 +473,43 @@ def test_live_wants_to_be_confirmed(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SA_BROKER__CONFIRM_LIVE")
 
 
-def test_live_that_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Live port, live mode, confirmed account: the start is allowed."""
+@pytest.fixture
+def live(monkeypatch: pytest.MonkeyPatch, limits: None) -> None:  # noqa: ARG001 - they are a part of it
+    """Live port, live mode, confirmed account, risk limits."""
     monkeypatch.setenv("SA_BROKER__PAPER_TRADING", "false")
     monkeypatch.setenv("SA_BROKER__IBKR__PORT", "4001")
     monkeypatch.setenv("SA_BROKER__IBKR__ACCOUNT_ID", "U1234567")
     monkeypatch.setenv("SA_BROKER__CONFIRM_LIVE", "U1234567")
+
+
+@pytest.mark.usefixtures("live")
+def test_live_that_is_meant() -> None:
+    """Everything that it wants is said: the start is allowed."""
     loaded = load_settings()
     assert not loaded.broker.paper_trading
     refuse_wrong_account(loaded, "U1234567")
 
 
+@pytest.mark.usefixtures("live")
+@pytest.mark.parametrize("missing", module.REQUIRED_LIVE)
+def test_live_wants_risk_limits(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    """Each of three; the error names the one that is missing and its variable, and no other."""
+    monkeypatch.delenv(f"SA_RISK__{missing.upper()}")
+    said = refused()
+    assert "live trading wants risk limits" in said
+    assert [name for name in module.REQUIRED_LIVE if f"risk.{name} (SA_RISK__{name.upper()})" in said] == [missing]
+
+
+@pytest.mark.usefixtures("live")
+def test_live_wants_them_of_every_strategy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A strategy may have others, but not none."""
+    monkeypatch.setenv("SA_RISK__STRATEGIES", '{"a": {"order_quantity_max": 1000}}')
+    assert load_settings().risk.of_strategy("a").order_quantity_max == 1000
+    monkeypatch.setenv("SA_RISK__STRATEGIES", '{"a": {"order_quantity_max": null}}')
+    assert "risk.strategies.a.order_quantity_max" in refused()
+
+
+@pytest.mark.usefixtures("limits")
 @pytest.mark.parametrize(
     ("paper", "confirmed", "account", "said"),
     [

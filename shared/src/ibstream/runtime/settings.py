@@ -8,12 +8,14 @@ names the setting, where its value came from, and what to do.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     NestedSecretsSettingsSource,
@@ -25,6 +27,7 @@ from pydantic_settings import (
 
 from ibstream.runtime.errors import ConfigurationError
 from ibstream.runtime.logging import LogFormat
+from ibstream.runtime.risk_settings import REQUIRED_LIVE, RiskSettings, Section
 
 PREFIX = "SA_"
 CONFIG_VARIABLE = "SA_CONFIG"
@@ -39,12 +42,24 @@ PAPER_ACCOUNT_PREFIX = "DU"
 
 Provider = Literal["ibkr", "simulated", "stub"]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_HOUR_AND_MINUTE = re.compile(r"([01]\d|2[0-3]):[0-5]\d")
 
 
-class IbkrSettings(_Section):
+def _hour_and_minute(value: object) -> object:
+    if not isinstance(value, str) or (value and not _HOUR_AND_MINUTE.fullmatch(value)):
+        raise ValueError('it must be a time of 24 hours in quotes, as in "23:50", or empty')
+    return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("it must be a time zone of the tz database, as in America/New_York") from None
+    return name
+
+
+class IbkrSettings(Section):
     """Where the Gateway is and who we are to it."""
 
     host: str = "127.0.0.1"
@@ -52,42 +67,56 @@ class IbkrSettings(_Section):
     client_id: int = Field(1, ge=1, le=1_000_000)
     """Base: orders use it, bars add 1, quotes add 2. Never 0, which would bind the orders of people at their screens."""
     account_id: str = ""
+    requests_per_s: int = Field(45, ge=1, le=1000)
+    """Messages of broker, data and feed together: IBKR allows 50 a second, more where market data lines were bought."""
     connect_timeout_s: float = Field(20.0, gt=0, le=300)
     probe_interval_s: float = Field(10.0, ge=1.1, le=300)
     probe_timeout_s: float = Field(5.0, gt=0, le=60)
+    auto_restart_time: Annotated[str, BeforeValidator(_hour_and_minute)] = ""
+    """When the Gateway restarts itself every day, "HH:MM"; empty for never."""
+    auto_restart_zone: Annotated[str, AfterValidator(_zone)] = "America/New_York"
+    """The Gateway's own time zone."""
 
 
-class BrokerSettings(_Section):
+class BrokerSettings(Section):
     """The broker, and the connection that all three services share."""
 
     provider: Provider = "ibkr"
     paper_trading: bool = True
     confirm_live: str = ""
-    requests_per_s: int = Field(20, ge=1, le=100)
+    requests_per_s: int = Field(20, ge=1, le=1000)
     order_valid_for_s: float = Field(30.0, gt=0, le=86400)
+    requests_waiting_max: int = Field(10_000, ge=1, le=1_000_000)
+    """Bounds the memory: beyond it new requests are refused with `overloaded`. Cancels always find room."""
+    reconcile_interval_s: float = Field(60.0, ge=1, le=3600)
+    """How often orders, executions and positions are compared with IBKR's while nothing is unclear."""
+    on_position_mismatch: Literal["block", "report"] = "block"
+    """Whether orders that open or enlarge a position are refused where the fills and IBKR disagree about what is held."""
+    journal_durability: Literal["auto", "required", "off"] = "auto"
+    """Whether an order waits until its journal is on Redis' disk (WAITAOF): where Redis can; or not at all without; or never."""
     ibkr: IbkrSettings = IbkrSettings()
 
 
-class DataSettings(_Section):
+class DataSettings(Section):
     """Historical bars."""
 
-    requests_per_s: int = Field(10, ge=1, le=100)
+    requests_per_s: int = Field(10, ge=1, le=1000)
     request_timeout_s: float = Field(60.0, gt=0, le=600)
     bars_per_chunk: int = Field(500, ge=1, le=10_000)
 
 
-class FeedSettings(_Section):
+class FeedSettings(Section):
     """Streaming quotes."""
 
     symbols_file: Path = Path("symbols/sp500.txt")
     market_data_lines: int = Field(100, ge=1, le=10_000)
-    requests_per_s: int = Field(15, ge=1, le=100)
+    requests_per_s: int = Field(15, ge=1, le=1000)
     reconnect_interval_s: float = Field(5.0, gt=0, le=300)
     shards: int = Field(8, ge=1, le=256)
     last_values_interval_s: float = Field(0.25, ge=0.01, le=60)
 
 
-class WatchdogSettings(_Section):
+class WatchdogSettings(Section):
     """Health and the HTTP API."""
 
     http_host: str = "127.0.0.1"
@@ -96,13 +125,13 @@ class WatchdogSettings(_Section):
     probe_timeout_s: float = Field(3.0, gt=0, le=60)
 
 
-class SimulationSettings(_Section):
+class SimulationSettings(Section):
     """The market of the simulated and stub providers."""
 
     seed: int = Field(7, ge=0)
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """The bus."""
 
     url: SecretStr = SecretStr("")
@@ -121,7 +150,7 @@ class RedisSettings(_Section):
         return self.quotes_url.get_secret_value() or self.bus_url
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """The health endpoint of each service: /livez, /readyz, /metrics."""
 
     host: str = "127.0.0.1"
@@ -130,7 +159,7 @@ class MetricsSettings(_Section):
     port_feed: int = Field(9103, ge=0, le=65535)
 
 
-class LoggingSettings(_Section):
+class LoggingSettings(Section):
     """What is logged and how."""
 
     level: Literal["debug", "info", "warning", "error", "critical"] = "info"
@@ -145,6 +174,7 @@ class Settings(BaseSettings):
     )
 
     broker: BrokerSettings = BrokerSettings()
+    risk: RiskSettings = RiskSettings()
     data: DataSettings = DataSettings()
     feed: FeedSettings = FeedSettings()
     watchdog: WatchdogSettings = WatchdogSettings()
@@ -262,10 +292,24 @@ def _source_of(variable: str) -> tuple[str, bool]:
 
 
 def _refuse_contradictions(settings: Settings) -> None:
-    """Paper by default, live only on purpose."""
-    broker, port = settings.broker, settings.broker.ibkr.port
+    """Paper by default, live only on purpose and within limits; and no more messages than IBKR takes."""
+    broker = settings.broker
     if broker.provider != "ibkr":
         return
+    _refuse_wrong_port(broker)
+    if not broker.paper_trading and not broker.confirm_live:
+        raise ConfigurationError(
+            "live trading wants to be confirmed: set SA_BROKER__CONFIRM_LIVE to the id of the account to trade"
+        )
+    if broker.ibkr.account_id:
+        refuse_wrong_account(settings, broker.ibkr.account_id)
+    if not broker.paper_trading:
+        _refuse_unlimited(settings.risk)
+    _refuse_too_many_requests(settings)
+
+
+def _refuse_wrong_port(broker: BrokerSettings) -> None:
+    port = broker.ibkr.port
     if broker.paper_trading and port in LIVE_PORTS:
         raise ConfigurationError(
             f"broker.ibkr.port {port} is the live port of the {LIVE_PORTS[port]}, but broker.paper_trading is true: "
@@ -276,12 +320,37 @@ def _refuse_contradictions(settings: Settings) -> None:
             f"broker.ibkr.port {port} is the paper port of the {PAPER_PORTS[port]}, but broker.paper_trading is false: "
             "set SA_BROKER__IBKR__PORT to a live port (4001, or 7496 for TWS), or SA_BROKER__PAPER_TRADING=true"
         )
-    if not broker.paper_trading and not broker.confirm_live:
+
+
+def _refuse_unlimited(risk: RiskSettings) -> None:
+    """Real money has a limit on every order, whatever strategy it is of."""
+    missing = [f"risk.{name} (SA_RISK__{name.upper()})" for name in REQUIRED_LIVE if getattr(risk, name) is None]
+    missing += [
+        f"risk.strategies.{strategy}.{name}"
+        for strategy, own in risk.strategies.items()
+        for name in REQUIRED_LIVE
+        if name in own.model_fields_set and getattr(own, name) is None
+    ]
+    if missing:
         raise ConfigurationError(
-            "live trading wants to be confirmed: set SA_BROKER__CONFIRM_LIVE to the id of the account to trade"
+            f"live trading wants risk limits: set {', '.join(missing)}; or SA_BROKER__PAPER_TRADING=true to trade on paper"
         )
-    if broker.ibkr.account_id:
-        refuse_wrong_account(settings, broker.ibkr.account_id)
+
+
+def _refuse_too_many_requests(settings: Settings) -> None:
+    """IBKR counts the messages of all connections of a user together: beyond, it delays orders or ends the session."""
+    rates = {
+        "broker.requests_per_s": settings.broker.requests_per_s,
+        "data.requests_per_s": settings.data.requests_per_s,
+        "feed.requests_per_s": settings.feed.requests_per_s,
+    }
+    most = settings.broker.ibkr.requests_per_s
+    if sum(rates.values()) > most:
+        said = " + ".join(f"{name} {rate}" for name, rate in rates.items())
+        raise ConfigurationError(
+            f"{said} is {sum(rates.values())}, more than broker.ibkr.requests_per_s {most} allows for all three: lower one of "
+            "them; or raise SA_BROKER__IBKR__REQUESTS_PER_S, where IBKR allows this user more than 50 messages a second"
+        )
 
 
 def refuse_wrong_account(settings: Settings, account: str) -> None:

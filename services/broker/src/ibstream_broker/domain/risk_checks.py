@@ -248,5 +248,5 @@ def _symbols_of(instrument: Instrument) -> set[str]:
 
 def _plain(value: Decimal) -> str:
     """As people write it, never in powers of ten; to six decimals."""
-    rounded = round(value, 6)
-    return f"{rounded.normalize():f}" if rounded else "0"
+    written = f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if written == "-0" else written

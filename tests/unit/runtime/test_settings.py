@@ -13,6 +13,7 @@ from pydantic import BaseModel, SecretStr
 
 from ibstream.runtime import settings as module
 from ibstream.runtime.errors import EXIT_CONFIGURATION, ConfigurationError
+from ibstream.runtime.risk_settings import REQUIRED_LIVE
 from ibstream.runtime.settings import Settings, load_settings, refuse_wrong_account
 
 REPOSITORY = Path(__file__).resolve().parents[3]
@@ -437,7 +438,7 @@ def test_without_a_gateway_nobody_counts_messages(monkeypatch: pytest.MonkeyPatc
 @pytest.fixture
 def limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The risk limits that live trading wants."""
-    for name in module.REQUIRED_LIVE:
+    for name in REQUIRED_LIVE:
         monkeypatch.setenv(f"SA_RISK__{name.upper()}", "10")
 
 
@@ -491,13 +492,13 @@ def test_live_that_is_meant() -> None:
 
 
 @pytest.mark.usefixtures("live")
-@pytest.mark.parametrize("missing", module.REQUIRED_LIVE)
+@pytest.mark.parametrize("missing", REQUIRED_LIVE)
 def test_live_wants_risk_limits(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     """Each of three; the error names the one that is missing and its variable, and no other."""
     monkeypatch.delenv(f"SA_RISK__{missing.upper()}")
     said = refused()
     assert "live trading wants risk limits" in said
-    assert [name for name in module.REQUIRED_LIVE if f"risk.{name} (SA_RISK__{name.upper()})" in said] == [missing]
+    assert [name for name in REQUIRED_LIVE if f"risk.{name} (SA_RISK__{name.upper()})" in said] == [missing]
 
 
 @pytest.mark.usefixtures("live")

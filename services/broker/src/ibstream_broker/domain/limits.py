@@ -21,8 +21,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Of one order: price times quantity times multiplier."""
     price_collar_percent: Decimal | None = None
     """How far on the harmful side of the last quote a price may lie."""
-    quote_age_s_max: float | None = None
-    """An older quote is none."""
+    quote_age_s_max: float | None = 60.0
+    """An older quote is none. It limits nothing by itself."""
     require_live_quote: bool = True
     """Whether an order is refused that a quote is needed to judge, where there is no live one."""
     symbols_allowed: frozenset[str] = frozenset()

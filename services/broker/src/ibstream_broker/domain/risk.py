@@ -33,32 +33,32 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True):
-    """One order of a group, and all that it is judged by."""
+    """An order, and all that it is judged by. The order has passed validation."""
 
     request: SubmitOrder
+    """Of a change: the order as it is wanted."""
     terms: Terms
     exposure: Exposure
-    """Before the group."""
+    """Without the order itself, and before its group."""
     quote: LastQuote | None = None
+    filled: Decimal | None = None
+    """Of a change: what is filled of its order already. None for a new order."""
+    closes: bool = False
+    """It can only reduce, whatever is held now: a bracket's child, which works after its parent."""
 
 
-def decide(
-    request: SubmitOrder,
-    terms: Terms,
-    exposure: Exposure,
-    quote: LastQuote | None,
-    limits: RiskLimits,
-    now: datetime,
-    *,
-    filled: Decimal | None = None,
-    closes: bool = False,
-) -> Decision:
-    """Apply every limit that is set to one order, which has passed validation.
-
-    `exposure` is without the order itself. Of a change, `request` is the order as it is wanted and `filled` what is filled of it
-    already. `closes` says that it can only reduce, whatever is held now: a bracket's child, which works after its parent.
-    """
-    case = Case(request, terms, exposure, quote, limits.of(request.strategy), now, filled=filled, closes=closes)
+def decide(question: Question, limits: RiskLimits, now: datetime) -> Decision:
+    """Apply every limit that is set to one order."""
+    case = Case(
+        question.request,
+        question.terms,
+        question.exposure,
+        question.quote,
+        limits.of(question.request.strategy),
+        now,
+        filled=question.filled,
+        closes=question.closes,
+    )
     outcomes = [outcome for check in CHECKS for outcome in check(case)]
     refusal = next((outcome.refusal for outcome in outcomes if not outcome.check.passed), None)
     return Decision(checks=tuple(outcome.check for outcome in outcomes), refusal=refusal)
@@ -79,6 +79,6 @@ def decide_group(
         for earlier in questions[:number]:
             same = earlier.request.instrument == one.request.instrument
             exposure = after(exposure, earlier.request, same_instrument=adds_up and same)
-        closes = kind is GroupKind.BRACKET and number > 0
-        decisions.append(decide(one.request, one.terms, exposure, one.quote, limits, now, closes=closes))
+        closes = one.closes or (kind is GroupKind.BRACKET and number > 0)
+        decisions.append(decide(msgspec.structs.replace(one, exposure=exposure, closes=closes), limits, now))
     return decisions

@@ -1,7 +1,8 @@
-"""One suite for every executor of orders: the matching engine, the stub, and a Gateway on the wire.
+"""Cards B-01 to B-29: sessions, instruments, identity. One suite for every executor: the matching engine, the stub, and a
+Gateway on the wire.
 
-`PaperStubBroker` fills everything at once and knows every symbol, by design: what needs a resting order, a refusal or a
-position runs against the other two (`MATCHING`).
+`PaperStubBroker` fills everything at once and knows every instrument, by design: what needs a resting order, a refusal or a
+market runs against the other two (`MATCHING`). The cards stand in `docs/broker-contract.md`.
 """
 
 from __future__ import annotations
@@ -9,29 +10,39 @@ from __future__ import annotations
 import asyncio
 from decimal import Decimal
 
+import msgspec
 import pytest
-from contract.brokers import CLIENT_ID, Broker, gateway, resting, simulated, stub, submit
+from contract.brokers import (
+    CLIENT_ID,
+    HIGH,
+    Broker,
+    combo,
+    future,
+    gateway,
+    option,
+    pair,
+    resting,
+    simulated,
+    stub,
+    submit,
+)
 from support import run
 
-from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.instrument import ComboLeg, Instrument
 from ibstream.contracts.orders import Reason, Side, TimeInForce
+from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.connection import Trigger
-from ibstream_broker.domain.inputs import (
-    AccountValueReported,
-    CommissionReported,
-    OrderSeen,
-    PositionReported,
-    StatusReported,
-)
+from ibstream_broker.domain.inputs import CodeReported, OrderSeen, StatusReported
 from ibstream_broker.ports import InstrumentRefused
 
 EVERY = pytest.mark.parametrize("broker", [simulated, stub, gateway])
 MATCHING = pytest.mark.parametrize("broker", [simulated, gateway])
+D = Decimal
 
 
 @EVERY
 def test_a_session_is_healthy_until_it_ends(broker: Broker) -> None:
-    """True on a live session, False after; sessions are counted; the account has a name; closing twice is no error."""
+    """B-01: True on a live session, False after; sessions are counted; the account has a name; closing twice is no error."""
 
     async def scenario() -> None:
         async with broker() as desk:
@@ -49,11 +60,12 @@ def test_a_session_is_healthy_until_it_ends(broker: Broker) -> None:
 
 @EVERY
 def test_the_end_of_a_session_is_its_last_event(broker: Broker) -> None:
-    """Whoever waits for the next one is told."""
+    """B-02: whoever waits for the next one is told."""
 
     async def scenario() -> None:
         async with broker() as desk:
             waiting = asyncio.create_task(desk.port.next_event())
+            await SYSTEM_CLOCK.sleep(0)
             await desk.port.close()
             async with asyncio.timeout(5):
                 assert (await waiting).trigger is Trigger.LOST
@@ -62,235 +74,171 @@ def test_the_end_of_a_session_is_its_last_event(broker: Broker) -> None:
 
 
 @EVERY
-def test_terms_of_a_known_instrument(broker: Broker) -> None:
-    """Its price tick is exact; a share class is found under its canonical name."""
+def test_what_was_decided_in_a_session_is_sent_in_no_other(broker: Broker) -> None:
+    """B-03: place, modify and cancel raise `ConnectionError`, and nothing of them has arrived anywhere."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            for symbol in ("AAPL", "BRK.B"):
-                assert (await desk.port.terms(Instrument(symbol=symbol))).price_tick == Decimal("0.01")
+            placed = await desk.place(submit("before"))
+            await desk.status(placed, "Filled")
+            late, before = await desk.placement(submit("late")), desk.port.session
+            await desk.reconnect()
+            desk.heard.clear()
+            with pytest.raises(ConnectionError):
+                await desk.port.place(late, session=before)
+            with pytest.raises(ConnectionError):
+                await desk.port.modify(late, session=before)
+            with pytest.raises(ConnectionError):
+                await desk.port.cancel(placed, session=before)
+            snapshot = await desk.port.snapshot()  # a round trip: whatever had been sent would be there
+            assert snapshot.open_orders == []
+            assert {one.order_ref for one in snapshot.completed_orders} == {"before"}
+            assert not any(isinstance(one, StatusReported | CodeReported) for one in desk.heard)
 
     run(scenario())
+
+
+@MATCHING
+def test_a_working_order_is_out_of_reach_of_an_ended_session(broker: Broker) -> None:
+    """B-03: it is neither changed nor cancelled by what was decided before a reconnect, and both work after it."""
+
+    async def scenario() -> None:
+        async with broker() as desk:
+            order_id, before = await desk.place(resting("w-1")), desk.port.session
+            await desk.status(order_id, "Submitted")
+            await desk.reconnect()
+            changed = resting("w-1", limit_price=D("1.25"))
+            with pytest.raises(ConnectionError):
+                await desk.port.cancel(order_id, session=before)
+            [standing] = (await desk.port.snapshot()).open_orders
+            assert (standing.order_id, standing.limit_price) == (order_id, D("1"))
+            await desk.modify(order_id, changed)
+            await desk.seen("w-1", lambda one: one.limit_price == D("1.25"))
+            await desk.cancel(order_id)
+            await desk.status(order_id, "Cancelled")
+
+    run(scenario())
+
+
+INSTRUMENTS = {
+    "stock": (Instrument(symbol="AAPL"), ("STK", 1, {1: "0.01", 500: "0.01"}, 1)),
+    "class": (Instrument(symbol="BRK.B", primary_exchange="NYSE"), ("STK", 1, {1: "0.01"}, 1)),
+    "fund": (Instrument(symbol="SPY", primary_exchange="ARCA"), ("STK", 1, {1: "0.01"}, 1)),
+    "pair": (pair(), ("CASH", 1, {1: "0.00005"}, 1)),
+    "pair by default": (Instrument(symbol="USD", currency="JPY", security_type="CASH"), ("CASH", 1, {150: "0.005"}, 1)),
+    "future": (future("ES"), ("FUT", 50, {6800: "0.25"}, 1)),
+    "future in cents": (future("YW"), ("FUT", 10, {600: "0.125"}, 1)),
+    "option": (option(), ("OPT", 100, {1: "0.01", 3: "0.05", 70: "0.05"}, 1)),
+    "option on a class": (option("400", "P", "BRK.B"), ("OPT", 100, {1: "0.01"}, 1)),
+}
+
+
+@MATCHING
+def test_every_kind_of_instrument_has_its_terms(broker: Broker) -> None:
+    """B-10: contract id, multiplier, the step of a price at each price, the step of a quantity."""
+
+    async def scenario() -> None:
+        async with broker() as desk:
+            con_ids = set()
+            for instrument, (_, multiplier, ticks, quantity_step) in INSTRUMENTS.values():
+                terms = await desk.port.terms(instrument)
+                con_ids.add(terms.con_id)
+                assert terms.con_id > 0
+                assert (terms.multiplier, terms.quantity_step) == (multiplier, quantity_step), instrument
+                assert {price: str(terms.price_tick(D(price))) for price in ticks} == ticks, instrument
+            assert len(con_ids) == len(INSTRUMENTS)
+
+    run(scenario())
+
+
+@EVERY
+def test_terms_are_known_once_they_were_looked_up(broker: Broker) -> None:
+    """B-11: and not before; routing and session change nothing."""
+
+    async def scenario() -> None:
+        async with broker() as desk:
+            instrument = Instrument(symbol="MSFT")
+            assert desk.port.known_terms(instrument) is None
+            terms = await desk.port.terms(instrument)
+            await desk.port.close()
+            assert desk.port.known_terms(Instrument(symbol="MSFT")) == terms
+            assert desk.port.known_terms(Instrument(symbol="NVDA")) is None
+
+    run(scenario())
+
+
+UNKNOWN = [
+    Instrument(symbol="NOPE"),
+    Instrument(symbol="AAPL", currency="EUR"),
+    Instrument(symbol="AAPL", primary_exchange="NYSE"),
+    Instrument(symbol="EUR", currency="SGD", security_type="CASH"),
+    Instrument(symbol="ES", security_type="FUT", exchange="CME", expiry="209912"),
+    Instrument(symbol="AAPL", security_type="OPT", expiry="20991218", strike=D(250), right="C"),
+    Instrument(symbol="AAPL", security_type="OPT", expiry=option().expiry, strike=D("250.01"), right="C"),
+]
 
 
 @MATCHING
 def test_an_unknown_instrument_is_refused_by_name(broker: Broker) -> None:
-    """And the session goes on."""
+    """B-12: by symbol, currency, listing exchange, expiry or strike; and the session goes on."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            for _ in range(2):
-                with pytest.raises(InstrumentRefused, match="NOPE") as refused:
-                    await desk.port.terms(Instrument(symbol="NOPE"))
-                assert refused.value.reason is Reason.UNKNOWN_INSTRUMENT
-            assert await desk.port.health_check()
-
-    run(scenario())
-
-
-@EVERY
-def test_a_market_order_is_acknowledged_executed_charged_and_filled(broker: Broker) -> None:
-    """All four are told, in whatever order; money is exact decimals."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            order_id = await desk.place(submit("m-1"))
-            fill = await desk.executed("m-1")
-            acknowledged = await desk.seen("m-1")
-            filled = await desk.status(order_id, "Filled")
-            charged = await desk.hears(CommissionReported, lambda one: one.exec_id == fill.exec_id)
-            assert acknowledged.order_id == filled.order_id == fill.order_id == order_id
-            assert acknowledged.perm_id == filled.perm_id == fill.perm_id != 0
-            assert (fill.quantity, fill.side, fill.symbol) == (10, Side.BUY, "AAPL")
-            assert filled.filled == 10
-            assert fill.account == desk.port.account
-            assert isinstance(fill.price, Decimal)
-            assert fill.price == fill.price.quantize(Decimal("0.01")) > 0
-            assert charged.commission > 0
-            assert charged.currency == "USD"
-
-    run(scenario())
-
-
-@MATCHING
-def test_a_sale_of_a_share_class_comes_back_under_its_canonical_name(broker: Broker) -> None:
-    """`BRK.B`, whatever IBKR writes; sold, not bought."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            await desk.place(submit("m-2", symbol="BRK.B", side=Side.SELL))
-            fill = await desk.executed("m-2")
-            assert (fill.symbol, fill.side) == ("BRK.B", Side.SELL)
-
-    run(scenario())
-
-
-@MATCHING
-def test_a_limit_order_rests_until_it_is_cancelled(broker: Broker) -> None:
-    """Submitted, then cancelled; without a fill."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            order_id = await desk.place(resting("r-1"))
-            await desk.status(order_id, "Submitted")
-            seen = await desk.seen("r-1")
-            assert (seen.quantity, seen.limit_price) == (10, Decimal("1.0"))
-            await desk.port.cancel(order_id)
-            assert (await desk.status(order_id, "Cancelled")).filled == 0
+            for unknown in UNKNOWN:
+                with pytest.raises(InstrumentRefused, match=unknown.symbol) as refused:
+                    await desk.port.terms(unknown)
+                assert refused.value.reason is Reason.UNKNOWN_INSTRUMENT, unknown
+                assert desk.port.known_terms(unknown) is None
             assert await desk.port.health_check()
 
     run(scenario())
 
 
 @MATCHING
-def test_a_working_order_is_changed_in_place(broker: Broker) -> None:
-    """The same order with another quantity and price; a change that is refused leaves it as it was."""
+def test_an_instrument_that_could_be_several_is_refused(broker: Broker) -> None:
+    """B-13: a future without its month, an option without its right: nobody guesses."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            order_id = await desk.place(resting("r-2"))
-            await desk.status(order_id, "Submitted")
-            changed = resting("r-2", quantity=Decimal(20), limit_price=Decimal("1.25"))
-            await desk.port.modify(order_id, changed, desk.port.account, session=desk.port.session)
-            [listed] = (await desk.port.snapshot()).open_orders  # one order, however often it is shown meanwhile
-            await desk.hears(OrderSeen, lambda one: one.quantity == 20)
-            too_much = resting("r-2", quantity=Decimal(1_000_000), limit_price=Decimal("900.00"))
-            with pytest.raises(ConnectionError):
-                await desk.port.modify(order_id, changed, desk.port.account, session=desk.port.session - 1)
-            await desk.port.modify(order_id, too_much, desk.port.account, session=desk.port.session)
-            refused = await desk.code(order_id)
-            assert not refused.cancelled
-            [listed] = (await desk.port.snapshot()).open_orders
-            assert (listed.order_ref, listed.quantity, listed.limit_price) == ("r-2", 20, Decimal("1.25"))
-
-    run(scenario())
-
-
-@MATCHING
-def test_an_order_beyond_the_account_is_refused_with_a_code(broker: Broker) -> None:
-    """A refusal of a new order, which IBKR never shows as its own; and it is listed nowhere."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            order_id = await desk.place(submit("x-1", quantity=Decimal(1_000_000)))
-            refused = await desk.code(order_id)
-            assert (refused.code, refused.dead_if_new, refused.cancelled, refused.advice) == (201, True, False, False)
-            snapshot = await desk.port.snapshot()
-            assert (snapshot.open_orders, snapshot.completed_orders, snapshot.executions) == ([], [], [])
-
-    run(scenario())
-
-
-@MATCHING
-def test_an_order_that_must_fill_at_once_or_not_at_all_ends_cancelled(broker: Broker) -> None:
-    """IOC away from the market."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            order_id = await desk.place(resting("i-1", time_in_force=TimeInForce.IOC))
-            assert (await desk.status(order_id, "Cancelled")).filled == 0
-
-    run(scenario())
-
-
-@MATCHING
-def test_a_cancel_of_an_order_that_nobody_has_is_answered_with_a_code(broker: Broker) -> None:
-    """One that says neither that the order is cancelled nor that it lives."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            await desk.port.cancel(4711)
-            refused = await desk.code(4711)
-            assert refused.code == 10147
-            assert (refused.cancelled, refused.dead_if_new, refused.advice) == (False, False, False)
-
-    run(scenario())
-
-
-@MATCHING
-def test_after_a_reconnect_a_snapshot_tells_everything_that_was(broker: Broker) -> None:
-    """What works, what ended, what was executed and charged: enough to recover each order by its reference."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            filled_id = await desk.place(submit("filled"))
-            await desk.status(filled_id, "Filled")
-            cancelled_id = await desk.place(resting("cancelled"))
-            await desk.port.cancel(cancelled_id)
-            await desk.status(cancelled_id, "Cancelled")
-            open_id = await desk.place(resting("open"))
-            await desk.status(open_id, "Submitted")
-            await desk.reconnect()
-            snapshot = await desk.port.snapshot()
-            [open_order] = snapshot.open_orders
-            assert (open_order.order_ref, open_order.order_id) == ("open", open_id)
-            assert open_order.status in ("PreSubmitted", "Submitted")
-            assert {one.order_ref: one.status for one in snapshot.completed_orders} == {
-                "filled": "Filled",
-                "cancelled": "Cancelled",
-            }
-            assert {(one.order_ref, one.quantity) for one in snapshot.executions} == {("filled", Decimal(10))}
-            assert {one.exec_id for one in snapshot.commissions} == {one.exec_id for one in snapshot.executions}
-            await desk.port.cancel(open_id)
-            await desk.status(open_id, "Cancelled")
+            several = [
+                Instrument(symbol="ES", security_type="FUT", exchange="CME"),
+                Instrument(symbol="AAPL", security_type="OPT", expiry=option().expiry, strike=D(250)),
+            ]
+            for unclear in several:
+                with pytest.raises(InstrumentRefused, match=unclear.symbol) as refused:
+                    await desk.port.terms(unclear)
+                assert refused.value.reason is Reason.AMBIGUOUS_INSTRUMENT
 
     run(scenario())
 
 
 @EVERY
-def test_an_execution_is_told_again_in_a_snapshot_with_the_same_id(broker: Broker) -> None:
-    """The ledger's key must not change with the way on which an execution comes."""
+def test_a_combo_has_no_contract_of_its_own(broker: Broker) -> None:
+    """B-14: its contract id is 0."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            await desk.place(submit("m-3"))
-            fill = await desk.executed("m-3")
-            await desk.reconnect()
-            [listed] = (await desk.port.snapshot()).executions
-            assert (listed.exec_id, listed.quantity, listed.price) == (fill.exec_id, fill.quantity, fill.price)
-            assert (listed.order_ref, listed.perm_id) == (fill.order_ref, fill.perm_id)
+            assert (await desk.port.terms(combo())).con_id == 0
 
     run(scenario())
 
 
-@EVERY
-def test_two_snapshots_at_once_are_both_whole(broker: Broker) -> None:
-    """One that took what belongs to the other would find orders missing."""
+@MATCHING
+def test_a_combo_with_a_leg_that_is_unknown_is_refused(broker: Broker) -> None:
+    """B-14: its legs are looked up like any instrument."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            for number in range(3):
-                order_id = await desk.place(submit(f"m-{number}"))
-                await desk.status(order_id, "Filled")
-            snapshots = await asyncio.gather(*(desk.port.snapshot() for _ in range(3)))
-            assert [len(one.completed_orders) for one in snapshots] == [3, 3, 3]
-            assert [len(one.executions) for one in snapshots] == [3, 3, 3]
-
-    run(scenario())
-
-
-@EVERY
-def test_an_order_is_sent_in_its_session_or_not_at_all(broker: Broker) -> None:
-    """A session made meanwhile has not been reconciled: `ConnectionError`, and nothing has arrived anywhere."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            await desk.port.terms(Instrument(symbol="AAPL"))
-            order_id, before = desk.port.next_order_id(1), desk.port.session
-            await desk.reconnect()
-            with pytest.raises(ConnectionError):
-                await desk.port.place(order_id, submit("late"), desk.port.account, session=before)
-            assert await desk.port.health_check()  # a round trip: whatever had been sent would be there
-            snapshot = await desk.port.snapshot()
-            assert (snapshot.open_orders, snapshot.completed_orders, snapshot.executions) == ([], [], [])
-            assert not any(isinstance(one, StatusReported) for one in desk.heard)
+            legs = (*combo().legs[:1], ComboLeg(instrument=Instrument(symbol="NOPE"), side=Side.SELL))
+            with pytest.raises(InstrumentRefused, match="NOPE"):
+                await desk.port.terms(Instrument(symbol="AAPL", security_type="BAG", legs=legs))
 
     run(scenario())
 
 
 @EVERY
 def test_order_ids_are_never_used_twice_and_not_below_what_is_asked(broker: Broker) -> None:
-    """Whatever the journal has seen, and across sessions, where the journal says how far it got."""
+    """B-20: whatever the journal has seen, and across sessions, where the journal says how far it got."""
 
     async def scenario() -> None:
         async with broker() as desk:
@@ -305,46 +253,59 @@ def test_order_ids_are_never_used_twice_and_not_below_what_is_asked(broker: Brok
     run(scenario())
 
 
+@EVERY
+def test_an_order_id_is_good_for_one_order(broker: Broker) -> None:
+    """B-21: a second order under the id of one that has ended is refused, and the first one's story stays as it is."""
+
+    async def scenario() -> None:
+        async with broker() as desk:
+            placement = await desk.placement(submit("first"))
+            await desk.port.place(placement, session=desk.port.session)
+            await desk.status(placement.order_id, "Filled")
+            again = await desk.placement(submit("second"))
+            await desk.port.place(
+                msgspec.structs.replace(again, order_id=placement.order_id), session=desk.port.session
+            )
+            refused = await desk.code(placement.order_id)
+            assert (refused.cancelled, refused.advice) == (False, False)
+            snapshot = await desk.port.snapshot()
+            assert [one.order_ref for one in snapshot.completed_orders] == ["first"]
+            assert {one.order_ref for one in snapshot.executions} == {"first"}
+
+    run(scenario())
+
+
 @MATCHING
-def test_positions_follow_the_fills(broker: Broker) -> None:
-    """As events while they happen, and as a list after a reconnect."""
+def test_an_order_comes_back_as_it_was_sent(broker: Broker) -> None:
+    """B-22: its reference, ids, client, account, symbol, side, size, prices and time in force."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            assert await desk.port.positions() == []
-            await desk.place(submit("p-1"))
-            await desk.hears(PositionReported, lambda one: one.quantity == 10)
-            await desk.place(submit("p-2", symbol="MSFT", side=Side.SELL, quantity=Decimal(3)))
-            await desk.hears(PositionReported, lambda one: one.quantity == -3)
-            await desk.reconnect()
-            held = {one.symbol: one for one in await desk.port.positions()}
-            assert {symbol: one.quantity for symbol, one in held.items()} == {"AAPL": 10, "MSFT": -3}
-            assert all(one.average_cost > 0 and one.con_id > 0 for one in held.values())
-            assert {one.account for one in held.values()} == {desk.port.account}
+            request = resting("echo:1_A-z", symbol="BRK.B", side=Side.SELL, limit_price=HIGH, quantity=D(7),
+                              time_in_force=TimeInForce.GTC)  # fmt: skip
+            order_id = await desk.place(request)
+            seen = await desk.seen("echo:1_A-z")
+            assert seen.perm_id > 0
+            [listed] = (await desk.port.snapshot()).open_orders
+            for one in (seen, listed):
+                assert (one.order_ref, one.order_id, one.client_id) == ("echo:1_A-z", order_id, CLIENT_ID)
+                assert (one.account, one.symbol, one.side) == (desk.port.account, "BRK.B", Side.SELL)
+                assert (one.quantity, one.limit_price, one.time_in_force) == (7, HIGH, "GTC")
+                assert one.perm_id == seen.perm_id
 
     run(scenario())
 
 
 @EVERY
-def test_account_values_are_told(broker: Broker) -> None:
-    """At least what the account is worth."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            worth = await desk.hears(AccountValueReported, lambda one: one.tag == "NetLiquidation")
-            assert Decimal(worth.value) == 1_000_000
-            assert worth.account == desk.port.account
-
-    run(scenario())
-
-
-@EVERY
-def test_there_is_room_for_an_order_at_once_on_a_quiet_session(broker: Broker) -> None:
-    """Pacing costs nothing before the limit is near."""
+def test_there_is_room_for_orders_at_once_on_a_quiet_session(broker: Broker) -> None:
+    """B-23: pacing costs nothing before the limit is near, and what there is room for is told without waiting."""
 
     async def scenario() -> None:
         async with broker() as desk, asyncio.timeout(0.5):
+            assert desk.port.capacity() >= 5
             for _ in range(5):
                 await desk.port.room()
+            assert desk.port.capacity() >= 0
+            assert not any(isinstance(one, OrderSeen) for one in desk.heard)
 
     run(scenario())

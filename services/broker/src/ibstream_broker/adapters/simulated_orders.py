@@ -48,7 +48,7 @@ class OrderMemory:
         self._working: dict[int, Order] = {}
         self._ended: Recent[int, Order] = Recent(ENDED_KEPT)
         self._executions: Recent[str, Executed] = Recent(ENDED_KEPT)
-        self._commissions: Recent[str, CommissionReported] = Recent(ENDED_KEPT)
+        self._commissions: Recent[str, tuple[CommissionReported, Decimal]] = Recent(ENDED_KEPT)
         self.client_id = 0
 
     def add(self, order: Order) -> None:
@@ -77,12 +77,12 @@ class OrderMemory:
         """Remember an execution, or its correction in its place."""
         self._executions.put(_stem(executed.exec_id), executed)
 
-    def put_commission(self, charged: CommissionReported) -> None:
-        """Remember what an execution cost."""
-        self._commissions.put(_stem(charged.exec_id), charged)
+    def put_commission(self, charged: CommissionReported, usd_rate: Decimal) -> None:
+        """Remember what an execution cost and earned, and USD for one unit of its instrument's currency then."""
+        self._commissions.put(_stem(charged.exec_id), (charged, usd_rate))
 
-    def commission(self, exec_id: str) -> CommissionReported | None:
-        """What an execution cost, unless it is forgotten."""
+    def commission(self, exec_id: str) -> tuple[CommissionReported, Decimal] | None:
+        """What was put for an execution, unless it is forgotten."""
         return self._commissions.get(_stem(exec_id))
 
     def open_orders(self) -> list[OrderSeen]:
@@ -99,7 +99,7 @@ class OrderMemory:
 
     def commissions(self) -> list[CommissionReported]:
         """What they cost."""
-        return list(self._commissions)
+        return [charged for charged, _ in self._commissions]
 
     def seen(self, order: Order, *, is_completed: bool = False) -> OrderSeen:
         """The order as it stands."""

@@ -150,10 +150,11 @@ class OrderTeller:
 
     def _rebook(self, event: sim.Rebooked) -> None:
         """Told to whoever asks, and to nobody else, as IBKR does."""
-        known = self._memory.commission(event.exec_id)
-        if known is not None:
-            earned = None if event.realized_pnl is None else _exact(event.realized_pnl)
-            self._memory.put_commission(msgspec.structs.replace(known, realized_pnl=earned))
+        found = self._memory.commission(event.exec_id)
+        if found is not None:
+            known, rate = found
+            earned = None if event.realized_pnl is None else _exact(event.realized_pnl * rate)
+            self._memory.put_commission(msgspec.structs.replace(known, realized_pnl=earned), rate)
 
     def _cancel(self, order: Order, event: sim.Cancelled) -> None:
         was_sent = order.status != PENDING_SUBMIT
@@ -193,7 +194,7 @@ class OrderTeller:
             currency="USD",
             realized_pnl=None if earned is None else _exact(earned * event.usd_rate),
         )
-        self._memory.put_commission(charged)
+        self._memory.put_commission(charged, event.usd_rate)
         self.on_input(charged)
 
     def _status(self, order: Order, why_held: str) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from datetime import timedelta
 
 from ibstream.bus import Bus
 from ibstream.runtime.backoff import gateway_retries
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.entry import run_service
+from ibstream.runtime.faultpoints import arm
 from ibstream.runtime.service import ServiceHost, ServiceParts
 from ibstream.runtime.settings import Settings
+from ibstream_broker.adapters.quotes import LastQuotes
+from ibstream_broker.configured import options_of
 from ibstream_broker.ports import BrokerPort
 from ibstream_broker.service import BrokerService
 
@@ -21,10 +23,14 @@ SLOTS = 1
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Wire the service and run it until `stop` is set."""
+    arm()
     port = _port(settings)
-    async with Bus(settings.redis.bus_url, client_name="broker") as bus:
-        valid_for = timedelta(seconds=settings.broker.order_valid_for_s)
-        service = BrokerService(bus, port, valid_for=valid_for, clock=SYSTEM_CLOCK)
+    async with (
+        Bus(settings.redis.bus_url, client_name="broker") as bus,
+        Bus(settings.redis.quotes_bus_url, client_name="broker-quotes") as quotes_bus,
+    ):
+        quotes = LastQuotes(quotes_bus, settings.feed.shards)
+        service = BrokerService(bus, port, options_of(settings), clock=SYSTEM_CLOCK, quotes=quotes)
         parts = ServiceParts(
             name="broker",
             connection=port,

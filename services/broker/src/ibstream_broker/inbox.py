@@ -48,6 +48,13 @@ class Inbox:
         """Return when there is something to take."""
         await self._filled.wait()
 
+    def take_some(self, count: int) -> list[OrderInput | PortfolioInput | SessionEnded]:
+        """The oldest inputs, at most `count`."""
+        taken: list[OrderInput | PortfolioInput | SessionEnded] = []
+        while len(taken) < count and (happened := self.take()) is not None:
+            taken.append(happened)
+        return taken
+
     def take(self) -> OrderInput | PortfolioInput | SessionEnded | None:
         """The oldest input; None when there is none."""
         if not self._inputs:

@@ -1,59 +1,65 @@
-"""The broker at work: requests go through the desk to the port, what the port reports goes through the ledger to the streams.
+"""The broker at work: requests go over the desk to the port, what the port reports goes through the ledger to the streams.
 
-requests ─ desk ─ port                  one entry at a time, acknowledged when journalled
+requests ─ intake ─ desk ─ port         journalled, then sent, then acknowledged
 inputs ─ inbox ─ ledger ─ orders:events each in its turn, until it is written
-control                                 whether trading is halted
-recovery                                what has no clear answer, set against IBKR's lists
+control                                 whether trading is halted, what an operator says of positions
+recovery                                everything set against IBKR's lists
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from datetime import timedelta
 
 import structlog
 
-from ibstream.bus import Bus, Entry, GroupConsumer, Publisher, StreamReader
+from ibstream.bus import Bus, StreamReader
 from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.base import Message
-from ibstream.contracts.orders import OrderStatus
-from ibstream.contracts.registry import ORDER_REQUESTS, SYSTEM_CONTROL
-from ibstream.contracts.system import ConnectionState, Halt, Resume
+from ibstream.contracts.orders import ExternalOrder, OrderStatus, Side
+from ibstream.contracts.registry import SYSTEM_CONTROL
+from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Resume
+from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.runtime import metrics
-from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import ConnectionEvent
+from ibstream.runtime.faultpoints import fault_point
 from ibstream.runtime.service import Slot, Worker
 from ibstream.runtime.supervise import unless
+from ibstream_broker.adapters.quotes import LastQuotes
+from ibstream_broker.configured import BrokerOptions
+from ibstream_broker.desk import Desk
 from ibstream_broker.domain.gate import Standing
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
+    CodeReported,
     Executed,
     OrderInput,
+    PnlReported,
     PortfolioInput,
     PositionReported,
     PositionsListed,
-    Snapshot,
 )
-from ibstream_broker.domain.lifecycle import Step, step
-from ibstream_broker.domain.reconcile import reconcile, session_lost
+from ibstream_broker.domain.lifecycle import risen, step
+from ibstream_broker.domain.positions import PositionBook
+from ibstream_broker.domain.reconcile import session_lost
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.holdings import Holdings
 from ibstream_broker.inbox import Inbox, SessionEnded
-from ibstream_broker.ledger import OrderLedger
+from ibstream_broker.intake import Intake
+from ibstream_broker.ledger import Change, OrderLedger
+from ibstream_broker.office import Office
 from ibstream_broker.portfolio import Portfolio
 from ibstream_broker.ports import BrokerPort
-from ibstream_broker.requests import RequestDesk
+from ibstream_broker.recovery import Recovery
+from ibstream_broker.risk_desk import RiskDesk
 
 CONTROL_BLOCK_S = 0.5
 """How long a read of `system:control` waits; after a first one without entries, the broker knows where things stand."""
 
-RESOLVE_INTERVAL_S = 5.0
-RESOLVE_INTERVAL_S_MAX = 60.0
-"""How soon orders without a clear answer are looked up at IBKR while the session is ready, and how rarely at last."""
+INPUTS_AT_ONCE = 256
+"""Inputs journalled in one write."""
 
-RECONCILE_ROUNDS_MAX = 3
-"""How often in a row the lists are asked for because orders changed while they came."""
+Happened = OrderInput | PortfolioInput | SessionEnded
 
 _log = structlog.get_logger(__name__)
 
@@ -61,165 +67,207 @@ _log = structlog.get_logger(__name__)
 class BrokerService:
     """Takes requests, keeps every order's record, publishes every step. One at a time is active, by its lease."""
 
-    def __init__(self, bus: Bus, port: BrokerPort, *, valid_for: timedelta, clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, port: BrokerPort, options: BrokerOptions, *, clock: Clock, quotes: LastQuotes | None = None
+    ) -> None:
         self._bus = bus
         self._port = port
+        self._options = options
         self._clock = clock
-        self._portfolio = Portfolio(bus)
         self._inbox = Inbox()
         self._ledger = OrderLedger(bus, clock=clock)
-        self.standing = Standing()
+        self.standing = Standing(window=options.window)
         """What opens and closes the gate."""
-        self._desk = RequestDesk(self._ledger, port, Publisher(bus), self.standing, valid_for=valid_for, clock=clock)
+        self._office = Office(
+            ledger=self._ledger,
+            port=port,
+            standing=self.standing,
+            positions=PositionBook(""),
+            risk=RiskDesk(options.limits, quotes),
+            clock=clock,
+            valid_for=options.valid_for,
+        )
+        self._holdings = Holdings(self._office, Portfolio(bus), blocking=options.mismatch_blocks)
+        self._desk = Desk(self._office, waiting_max=options.waiting_max)
+        self._recovery = Recovery(
+            self._office, self._holdings, interval_s=options.reconcile_interval_s, cancel=self._desk.cancel
+        )
         self._loaded = asyncio.Event()
-        self._halt_known = asyncio.Event()
-        self._unclear_before: set[str] = set()
-        self._missed: set[str] = set()
+        self._control_known = asyncio.Event()
         port.listen(self._inbox.put)
 
     def workers(self, slot: Slot) -> tuple[Worker, ...]:
         """The workers of a broker that has just become the active one."""
         self._ledger.reopen(slot.fencing_token)
+        self._office.held = slot.held
+        self._holdings.reopen()
         self._inbox.clear()
         self._loaded.clear()
-        self._halt_known.clear()
-        consumer = GroupConsumer(
-            self._bus, ORDER_REQUESTS, consumer=f"broker-{slot.number}", handler=self._handle, clock=self._clock
-        )
-        return (self._work_off_inbox, self._follow_control, consumer.run, self._resolve_unclear)
+        self._control_known.clear()
+        intake = Intake(self._bus, self._desk.take, consumer=f"broker-{slot.number}", clock=self._clock)
+        self._desk.reopen(intake.done)
+
+        async def requests(stop: asyncio.Event) -> None:
+            await self._work_off_requests(intake, stop)
+
+        return (self._work_off_inbox, self._follow_control, requests, self._recover)
 
     def on_state(self, state: ConnectionState, reason: str) -> None:
         """Close the gate at once; what was sent and not acknowledged is looked into as soon as it can be."""
-        self.standing.state, self.standing.why = state, reason
+        standing = self.standing
         if state in (ConnectionState.BACKING_OFF, ConnectionState.STOPPED):
+            standing.session_since, standing.read_only = None, ""
             self._inbox.put(SessionEnded(self._clock.now()))
+        elif standing.session_since is None and state is ConnectionState.SYNCHRONISING:
+            standing.session_since = self._clock.now()
+        standing.state, standing.why = state, reason
+        if state is ConnectionState.READY:
+            self._recovery.on_ready()
+            self._enforce_halt()
+        self._desk.look_again()
 
     def details(self) -> dict[str, int | float | str]:
         """For the heartbeat."""
         records = list(self._ledger.book.open())
         unknown = sum(record.status is OrderStatus.UNKNOWN for record in records)
-        return {"working_orders": len(records), "unknown_orders": unknown, "inputs_waiting": len(self._inbox)}
+        metrics.ORDERS_OPEN.set(len(records))
+        metrics.ORDERS_UNKNOWN.set(unknown)
+        return {
+            "working_orders": len(records),
+            "unknown_orders": unknown,
+            "requests_waiting": len(self._desk),
+            "inputs_waiting": len(self._inbox),
+            "position_mismatches": self._office.positions.mismatches,
+            "journal": "on disk" if self._ledger.is_durable else "not known to be on disk",
+        }
 
     async def synchronise(self, _: ConnectionEvent) -> None:
         """Compare every order that has no outcome with what IBKR says, and take its positions. Then the gate opens."""
         await self._loaded.wait()
-        # Requests draw their ids from the same counter, and the Gateway's can go back: an answer to a request must never
-        # bear the id of an order that waits to be resolved.
-        self._port.next_order_id(await self._ledger.journal.order_id_high_water() + 1)
-        await self._reconcile()
-        self._inbox.put(PositionsListed(account=self._port.account, positions=await self._port.positions()))
+        await self._recovery.synchronise()
 
-    async def _handle(self, entry: Entry) -> None:
+    async def _work_off_requests(self, intake: Intake, stop: asyncio.Event) -> None:
         await self._loaded.wait()
-        await self._halt_known.wait()
-        await self._desk.handle(entry)
+        await self._control_known.wait()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._desk.run(stop), name="desk")
+            group.create_task(intake.run(stop), name="intake")
+        await self._ledger.persist(intake.flush)
+
+    async def _recover(self, stop: asyncio.Event) -> None:
+        await self._loaded.wait()
+        await self._recovery.run(stop)
+
+    async def _load(self) -> None:
+        durable = self._options.durability != "off" and await self._ledger.persist(self._bus.is_durable)
+        self.standing.not_durable = ""
+        if not durable and self._options.durability != "off":
+            text = "Redis cannot say that the journal is on its disk (it has no WAITAOF, or appendonly is off)"
+            _log.warning("broker.journal_not_durable", text=text, durability=self._options.durability)
+            self.standing.not_durable = text if self._options.durability == "required" else ""
+        await self._ledger.load(durable=durable)
+        await self._recovery.load()
 
     async def _work_off_inbox(self, stop: asyncio.Event) -> None:
         """Load the journal, then apply what happens, in order, each input until it is written."""
-        await self._ledger.load()
-        ended = SessionEnded(self._clock.now())
-        await self._take(ended)  # that of whoever was active before
+        await self._load()
         self._loaded.set()
         while not stop.is_set():
             await unless(stop, self._inbox.wait())
-            while (happened := self._inbox.take()) is not None:
-                await self._take(happened)
+            while batch := self._inbox.take_some(INPUTS_AT_ONCE):
+                await self._take(batch)
 
-    async def _take(self, happened: OrderInput | PortfolioInput | SessionEnded) -> None:
-        match happened:
-            case SessionEnded():
-                await self._change_all(lambda record: session_lost(record, happened.at))
-            case PositionsListed() | PositionReported() | AccountValueReported():
-                await self._ledger.persist(lambda: self._portfolio.tell(happened, self._clock.now()))
-            case _:
-                await self._apply(happened)
+    async def _take(self, batch: list[Happened]) -> None:
+        fault_point("input.taken")
+        reports: list[PortfolioInput] = []
+        async with self._ledger.changing() as change:
+            for happened in batch:
+                match happened:
+                    case SessionEnded():
+                        for record in self._ledger.book.open():
+                            change.step(session_lost(record, happened.at))
+                    case PositionReported() | PositionsListed() | AccountValueReported() | PnlReported():
+                        reports.append(happened)
+                    case _:
+                        await self._apply(change, happened)
+            moved = change.positions
+        fault_point("input.journalled")
+        if reports or moved.events:
+            await self._holdings.tell(reports, moved)
 
-    async def _apply(self, happened: OrderInput) -> None:
-        async with self._ledger.changing():
-            record = self._ledger.book.about(happened) or await self._finished(happened)
-            if record is None:
-                self._inbox.keep_early_commission(happened)
-                return
-            is_new = await self._ledger.write(step(record, happened, self._clock.now()))
-            if isinstance(happened, Executed):
-                metrics.FILLS.inc(is_new)
-                early = self._inbox.early_commission(happened.exec_id)
-                if early is not None:
-                    await self._ledger.write(step(self._ledger.now(record), early, self._clock.now()))
+    async def _apply(self, change: Change, happened: OrderInput) -> None:
+        """Move the order that an input is about; an execution counts whoever's order it was."""
+        if isinstance(happened, CodeReported) and classify(happened.code, happened.text) is CodeClass.READ_ONLY:
+            self.standing.read_only = happened.text
+        if isinstance(happened, Executed):
+            self._holdings.count(change, happened)
+        record = self._ledger.book.about(happened) or await self._finished(happened)
+        if record is None:
+            self._inbox.keep_early_commission(happened)
+            return
+        if risen(record, happened):
+            self._put_down(change, record)
+        is_new = change.step(step(record, happened, self._clock.now()))
+        if isinstance(happened, Executed):
+            metrics.FILLS.inc(is_new)
+            early = self._inbox.early_commission(happened.exec_id)
+            if early is not None:
+                change.step(step(change.now(record.client_order_id) or record, early, self._clock.now()))
 
     async def _finished(self, happened: OrderInput) -> OrderRecord | None:
         """The order of an execution, where it ended in an earlier life of the broker: a late fill is a fill."""
         if not isinstance(happened, Executed) or not happened.order_ref:
             return None
-        record = await self._ledger.persist(lambda: self._ledger.journal.load(happened.order_ref))
-        if record is not None:
-            self._ledger.book.put(record)
-        return record
+        found = await self._ledger.load_all([happened.order_ref])
+        self._ledger.book.put_all(found)
+        return found[0] if found else None
 
-    async def _change_all(self, change: Callable[[OrderRecord], Step]) -> None:
-        for record in list(self._ledger.book.open()):
-            async with self._ledger.changing():
-                await self._ledger.write(change(self._ledger.now(record)))
+    def _put_down(self, change: Change, record: OrderRecord) -> None:
+        """An order that was called dead works at IBKR: its strategy relies on the outcome, so it is ended, loudly."""
+        _log.error("broker.order_risen", order=record.client_order_id, outcome=record.status, perm_id=record.perm_id)
+        metrics.ORDERS_RISEN.inc()
+        change.tell(
+            ExternalOrder(
+                perm_id=record.perm_id,
+                order_ref=record.client_order_id,
+                symbol=record.request.instrument.symbol,
+                side=record.side or Side.BUY,
+                quantity=record.request.quantity,
+                status="Submitted",
+                account=record.account,
+                at=self._clock.now(),
+            )
+        )
+        self._desk.put_down(record)
 
     async def _follow_control(self, stop: asyncio.Event) -> None:
-        """Know whether trading is halted, from the first entry on: a halt outlives every restart."""
+        """Halt, resume and more, from the first entry on: a halt outlives every restart."""
+        await self._loaded.wait()
         async with StreamReader(self._bus, {SYSTEM_CONTROL: BEGINNING}) as control:
             while not stop.is_set():
                 entries = await self._ledger.persist(lambda: control.read(block_s=CONTROL_BLOCK_S))
                 for entry in entries:
-                    self._obey(entry.message)
-                if not entries:
-                    self._halt_known.set()
+                    await self._obey(entry.message)
+                if not entries and not self._control_known.is_set():
+                    self._control_known.set()
+                    self._enforce_halt()
 
-    def _obey(self, order: Message) -> None:
+    async def _obey(self, order: Message) -> None:
         match order:
             case Halt():
                 self.standing.halt = order
-                _log.warning("broker.halted", who=order.who, why=order.why)
+                _log.warning("broker.halted", who=order.who, why=order.why, cancel_orders=order.cancel_orders)
+                if self._control_known.is_set():
+                    self._enforce_halt()
             case Resume():
                 self.standing.halt = None
                 _log.warning("broker.resumed", who=order.who, why=order.why)
+            case AcceptPositions():
+                await self._holdings.accept(order)
+        self._desk.look_again()
 
-    async def _resolve_unclear(self, stop: asyncio.Event) -> None:
-        """Ask IBKR about orders that got no clear answer, twice seen so that a fresh one gets its time.
-
-        What stays unclear is asked for ever more rarely: each time costs IBKR three lists.
-        """
-        waits = exponential(RESOLVE_INTERVAL_S, RESOLVE_INTERVAL_S_MAX)()
-        while not stop.is_set():
-            await unless(stop, self._clock.sleep(next(waits)))
-            unclear = {record.client_order_id for record in self._ledger.book.open() if record.is_unclear}
-            if unclear - self._unclear_before:
-                waits = exponential(RESOLVE_INTERVAL_S, RESOLVE_INTERVAL_S_MAX)()
-            lasting, self._unclear_before = (unclear & self._unclear_before) | self._missed, unclear
-            if lasting and self.standing.state is ConnectionState.READY:
-                try:
-                    await self._reconcile()
-                except (ConnectionError, TimeoutError) as error:
-                    _log.warning("broker.not_reconciled", orders=len(lasting), error=str(error))
-
-    async def _reconcile(self) -> None:
-        """Set every open record against what IBKR lists. A record that changed while the lists came needs them once more."""
-        for _ in range(RECONCILE_ROUNDS_MAX):
-            self._missed = await self._reconcile_once()
-            if not self._missed:
-                return
-        _log.warning("broker.orders_in_motion", orders=len(self._missed))  # they are looked up again before long
-
-    async def _reconcile_once(self) -> set[str]:
-        """One snapshot against every open record; returns those that it was too old for."""
-        before = {record.client_order_id: record.revision for record in self._ledger.book.open()}
-        snapshot: Snapshot = await self._port.snapshot()
-        account = self._port.account
-        resolved, missed = 0, set[str]()
-        for client_order_id, revision in before.items():
-            async with self._ledger.changing():
-                record = self._ledger.book.get(client_order_id)
-                if record is None or record.is_final or record.account != account:
-                    continue
-                if record.revision != revision:
-                    missed.add(client_order_id)
-                    continue
-                resolved += await self._ledger.write(reconcile(record, snapshot, self._clock.now()))
-        _log.info("broker.reconciled", orders=len(before), changed=resolved, missed=len(missed))
-        return missed
+    def _enforce_halt(self) -> None:
+        """Cancel what works, if a halt asks for it and it can be done now; else it is done when the session is ready."""
+        halt, is_ready = self.standing.halt, self.standing.state is ConnectionState.READY
+        if halt is not None and halt.cancel_orders and is_ready and self._control_known.is_set():
+            self._desk.cancel_every_order()

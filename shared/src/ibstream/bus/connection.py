@@ -169,6 +169,16 @@ class Bus:
         fields: dict[bytes, bytes] = await self.call(self._redis.hgetall(key))
         return fields
 
+    async def field_of_each(self, keys: Sequence[str], name: str) -> list[bytes | None]:
+        """The value of one field of each of these hashes, in one round trip; None where there is none."""
+        if not keys:
+            return []
+        pipeline = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hget(key, name)
+        values: list[bytes | None] = await self.call(pipeline.execute())
+        return values
+
     async def fields(self, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """The values of these fields, each given by its hash and its name, in one round trip; None where there is none."""
         if not wanted:

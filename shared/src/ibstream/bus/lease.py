@@ -121,7 +121,7 @@ class Lease:
     async def _renewed(self) -> bool:
         """False if it belongs to another; True if it was renewed, or if nobody knows and time is left."""
         asked_at = self._clock.monotonic()
-        command = self._bus.redis.eval(_RENEW, 1, self.name, self._value, str(self._ttl_ms))
+        command = self._bus.redis.eval(_RENEW, 1, self.name, self._value, str(self._ttl_ms))  # in one message
         try:
             renewed = await self._bus.call(command, deadline_s=min(self._left_s, self._renew_interval_s))
         except BusUnavailable as error:

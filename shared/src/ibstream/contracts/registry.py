@@ -241,11 +241,17 @@ def order_positions_key(account: str) -> str:
     return f"orders:journal:positions:{account}"
 
 
+STRATEGY_POSITIONS_KEY = "orders:journal:strategies"
+"""Hash in which the broker journals what each strategy's fills add up to: field `<strategy>|<contract id>`."""
+
 OPEN_ORDERS_KEY = "orders:journal:open"
 """Set of the client order ids whose orders have no outcome yet; what recovery has to look at."""
 
 ORDER_ID_KEY = "orders:journal:order_id"
 """The greatest order id journalled: a floor for the next one, because the Gateway's own counter can roll back."""
+
+ORDER_EPOCHS_KEY = "orders:journal:epochs"
+"""Hash of the sessions with the Gateway, counted: field epoch, value the Gateway's next order id when it began."""
 
 ORDER_FENCE_KEY = "orders:journal:fence"
 """The greatest fencing token that wrote to the journal; a smaller one writes nothing any more."""

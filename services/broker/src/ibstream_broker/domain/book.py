@@ -83,6 +83,13 @@ class OrderBook:
         perm_id = 0 if isinstance(happened, CodeReported) else happened.perm_id
         return None if found is not None and _is_another(found, perm_id) else found
 
+    def discard(self, client_order_id: str) -> None:
+        """Forget an order that turned out not to have been journalled."""
+        if client_order_id in self._records:
+            self._open.pop(client_order_id, None)
+            self._final.pop(client_order_id, None)
+            self._forget(client_order_id)
+
     def _forget(self, key: str) -> None:
         record = self._records.pop(key)
         if self._by_order_id.get(record.order_id) == key:

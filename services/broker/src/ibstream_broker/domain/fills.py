@@ -45,6 +45,7 @@ def on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step:
         price=executed.price,
         leg=is_leg(record, executed),
         con_id=executed.con_id,
+        side=executed.side,
     )
     filled = msgspec.structs.replace(
         record,

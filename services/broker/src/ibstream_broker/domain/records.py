@@ -11,6 +11,8 @@ from ibstream.contracts.orders import FINAL_STATUSES, GroupKind, OcaType, OrderS
 
 ZERO = Decimal(0)
 
+_ALIVE = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
+
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
     """How an order hangs together with the others of its group."""
@@ -37,6 +39,13 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     leg: bool = False
     """A leg's of a combo: it changed a position, and does not count towards the order's quantity."""
     con_id: int = 0
+    side: Side = Side.BUY
+    """A leg's can be the other one than the order's."""
+
+    @property
+    def signed_quantity(self) -> Decimal:
+        """What it did to the position: negative where it sold."""
+        return self.quantity if self.side is Side.BUY else -self.quantity
 
 
 class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,6 +114,11 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     def acknowledged(self) -> bool:
         """Whether IBKR has shown it as its own."""
         return self.perm_id != 0
+
+    @property
+    def has_worked(self) -> bool:
+        """Whether it was ever alive at IBKR: nothing can refuse it any more, only a change of it."""
+        return self.worked or bool(self.executions) or self.status in _ALIVE
 
     @property
     def filled(self) -> Decimal:

@@ -1,0 +1,207 @@
+"""Changes of orders that work: modifies and cancels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+
+from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.orders import CancelAllOrders, CancelOrder, ModifyOrder, OrderStatus, Reason, SubmitOrder
+from ibstream.runtime import metrics
+from ibstream.runtime.faultpoints import fault_point
+from ibstream_broker.domain.interest import unrouted
+from ibstream_broker.domain.lanes import Lane, Waiting
+from ibstream_broker.domain.lifecycle import Step, moved, published
+from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.validation import check_modify, check_order, check_terms, modified
+from ibstream_broker.ledger import Change
+from ibstream_broker.office import Office, Send, placement_of
+from ibstream_broker.ports import Placement
+from ibstream_broker.submits import orders_of
+
+_log = structlog.get_logger(__name__)
+
+
+class Changes:
+    """Stages modifies and cancels in a change, and says what is to be sent once it is written."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def find_targets(self, batch: Sequence[Waiting]) -> None:
+        """Have the orders at hand that the batch is about: one that ended long ago is in the journal alone."""
+        book = self._office.ledger.book
+        missing = {item.target for item in batch if item.target and item.target not in book}
+        if missing:
+            book.put_all(await self._office.ledger.load_all(sorted(missing)))
+
+    def stage_cancel(self, change: Change, item: Waiting) -> list[Send]:
+        """Note that the end of an order was asked for, and send the cancel."""
+        request = item.request
+        assert isinstance(request, CancelOrder | CancelAllOrders)  # noqa: S101 - the desk sorts by kind
+        record = self._workable(change, item, request, self._office.refuses_cancels(request))
+        if record is None:
+            return []
+        before = record
+        change.step(_cancel_asked(record, self._office))
+        return [
+            Send(
+                still_refused=lambda: self._office.refuses_cancels(request) or self._office.not_held(),
+                act=lambda: self._send_cancel(before.order_id),
+                take_back=lambda change, refusal: self._cancel_unsent(change, request, before, refusal),
+            )
+        ]
+
+    async def put_down(self, record: OrderRecord) -> None:
+        """Cancel an order that has its outcome and works all the same. What cannot be sent now, the next listing shows again."""
+        port = self._office.port
+        try:
+            await port.room()
+            await port.cancel(record.order_id, session=port.session)
+        except ConnectionError as error:
+            _log.error("broker.risen_order_not_cancelled", order=record.client_order_id, error=str(error))
+
+    def stage_modify(self, change: Change, item: Waiting) -> list[Send]:
+        """Note what a modify asks for, and send it."""
+        request = item.request
+        assert isinstance(request, ModifyOrder)  # noqa: S101
+        early = next(iter(item.refusals.values()), None) or self._office.refuses_modifies(request)
+        record = self._workable(change, item, request, early)
+        if record is None:
+            return []
+        wanted = modified(record.request, request)
+        refusal = self._against(record, wanted)
+        if refusal is not None:
+            self._office.refuse(change, request, record.client_order_id, refusal, record)
+            return []
+        if wanted.quantity != record.request.quantity:
+            change.step(published(msgspec.structs.replace(record, modify_quantity=wanted.quantity), []))
+        session = self._office.port.session
+        placement = placement_of(msgspec.structs.replace(record, request=wanted))
+        return [
+            Send(
+                still_refused=lambda: self._office.refuses_modifies(request) or self._office.not_held(),
+                act=lambda: self._send_modify(placement, session),
+                take_back=lambda change, refusal: self._office.refuse(
+                    change, request, record.client_order_id, refusal, change.now(record.client_order_id)
+                ),
+            )
+        ]
+
+    def _against(self, record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
+        refusal = check_order(wanted, now=self._office.clock.now()) or check_modify(record, wanted)
+        if refusal is not None:
+            return refusal
+        terms = self._office.port.known_terms(wanted.instrument)
+        if terms is None:
+            return Refusal(Reason.RECONCILING, f"{wanted.instrument.symbol} has to be looked up again: ask again")
+        grows = wanted.quantity > record.request.quantity
+        return (
+            check_terms(wanted, terms)
+            or (self._office.blocked(wanted) if grows else None)
+            or self._office.risk.against_modify(record, wanted, self._office)
+        )
+
+    def _workable(
+        self,
+        change: Change,
+        item: Waiting,
+        request: CancelOrder | CancelAllOrders | ModifyOrder,
+        early: Refusal | None,
+    ) -> OrderRecord | None:
+        """The order, if there is one to change and somebody to tell; else the refusal is staged."""
+        record = change.now(item.target)
+        refusal = _not_workable(record, self._office.port.account) or early
+        if refusal is None:
+            return record
+        self._office.refuse(change, request, item.target, refusal, record)
+        return None
+
+    async def _send_cancel(self, order_id: int) -> None:
+        fault_point("cancel.journalled")
+        await self._office.port.cancel(order_id, session=self._office.port.session)
+        metrics.ORDER_REQUESTS.labels("cancel", "sent").inc()
+        fault_point("cancel.sent")
+
+    async def _send_modify(self, placement: Placement, session: int) -> None:
+        await self._office.port.modify(placement, session=session)
+        metrics.ORDER_REQUESTS.labels("modify", "sent").inc()
+        fault_point("modify.sent")
+
+    def _cancel_unsent(
+        self, change: Change, request: CancelOrder | CancelAllOrders, before: OrderRecord, refusal: Refusal
+    ) -> None:
+        """Where the order stood before the cancel, unless something has happened to it since."""
+        record = change.now(before.client_order_id) or before
+        if record.status is OrderStatus.PENDING_CANCEL and before.status is not OrderStatus.PENDING_CANCEL:
+            status = OrderStatus.PARTIALLY_FILLED if record.filled else before.status
+            undone = msgspec.structs.replace(record, cancel_requested=before.cancel_requested)
+            change.step(moved(undone, status, self._office.clock.now()))
+        self._office.refuse(change, request, before.client_order_id, refusal, change.now(before.client_order_id))
+
+    @staticmethod
+    def fitting(request: CancelAllOrders, account: str) -> Fitting:
+        """What a cancel of all that fits is about."""
+        return Fitting(request, account)
+
+    def instruments_of(self, item: Waiting) -> tuple[Instrument, ...]:
+        """The instruments that must be known before the request's turn comes."""
+        if item.lane is Lane.MODIFY:
+            record = self._office.ledger.book.get(item.target)
+            return () if record is None else (record.request.instrument,)
+        return tuple(one for order in orders_of(item.request) for one in _with_legs(order.instrument))
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """Tells which orders a cancel-all is about."""
+
+    request: CancelAllOrders
+    own_account: str
+
+    def order(self, order: SubmitOrder) -> bool:
+        """Whether an order fits that is not sent yet."""
+        return self._fits(order, order.account or self.own_account)
+
+    def record(self, record: OrderRecord) -> bool:
+        """Whether a journalled order fits."""
+        return self._fits(record.request, record.account)
+
+    def waiting(self, item: Waiting) -> bool:
+        """Whether any of the new orders of a waiting request fits."""
+        return bool(item.client_order_ids) and any(self.order(order) for order in orders_of(item.request))
+
+    def _fits(self, order: SubmitOrder, account: str) -> bool:
+        wanted = self.request
+        return (
+            wanted.strategy in ("", order.strategy)
+            and wanted.symbol in ("", order.instrument.symbol)
+            and wanted.account in ("", account)
+            and (wanted.instrument is None or unrouted(wanted.instrument) == unrouted(order.instrument))
+        )
+
+
+def _with_legs(instrument: Instrument) -> tuple[Instrument, ...]:
+    return (*(leg.instrument for leg in instrument.legs), instrument)
+
+
+def _not_workable(record: OrderRecord | None, account: str) -> Refusal | None:
+    if record is None:
+        return Refusal(Reason.UNKNOWN_ORDER, "no order has this id")
+    if record.is_final:
+        return Refusal(Reason.ORDER_IS_FINAL, f"it is {record.status}")
+    if record.account != account:  # order ids of one account mean other orders in the next
+        text = f"it is of account {record.account}, this broker trades {account or 'none yet'}"
+        return Refusal(Reason.INVALID_ACCOUNT, text)
+    return None
+
+
+def _cancel_asked(record: OrderRecord, office: Office) -> Step:
+    asked = msgspec.structs.replace(record, cancel_requested=True)
+    if record.status is OrderStatus.UNKNOWN:
+        return published(asked, [])
+    return moved(asked, OrderStatus.PENDING_CANCEL, office.clock.now(), reason=Reason.CANCEL_REQUESTED)

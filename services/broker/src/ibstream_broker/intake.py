@@ -1,0 +1,142 @@
+"""From the stream to the desk: requests are read ahead of their turn, and acknowledged when their effect is durable.
+
+Read ahead, so that a cancel is seen while a thousand orders still wait for IBKR's message limit. What waits stays pending in the
+group; a broker that takes over finds it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from ibstream.bus import Bus, BusUnavailable, Entry, Group
+from ibstream.bus.group import RawEntry
+from ibstream.bus.reader import BEGINNING
+from ibstream.contracts.registry import ORDER_REQUESTS
+from ibstream.runtime.backoff import exponential
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.faultpoints import fault_point
+from ibstream.runtime.supervise import unless
+
+READ_AT_ONCE = 256
+"""Entries in one read; a request of ordinary size has half a kilobyte."""
+
+BLOCK_S = 1.0
+"""How long a read waits in the server; as long can a stop take."""
+
+TRUSTED_DELIVERIES = 1
+"""An entry delivered more often than this may have killed the broker: it is handled alone, so that no other one is counted
+against with it."""
+
+TRIM_INTERVAL_S = 10.0
+_RETRY = exponential(0.1, 5.0)
+
+_log = structlog.get_logger(__name__)
+
+Take = Callable[[Sequence[Entry]], Awaitable[None]]
+"""Takes requests in; each is told to `Intake.done` once its effect is durable."""
+
+
+class Intake:
+    """Reads `orders:requests` as one consumer of its group, and keeps count of what is on its way."""
+
+    def __init__(self, bus: Bus, take: Take, *, consumer: str, clock: Clock) -> None:
+        self._group = Group(bus, ORDER_REQUESTS, consumer=consumer)
+        self._take = take
+        self._clock = clock
+        self._on_its_way: set[str] = set()
+        self._done: list[str] = []
+        self._any_done = asyncio.Event()
+        self._next_trim = 0.0
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read until `stop` is set. What is on its way then stays pending, unless it is done in time."""
+        acknowledging = asyncio.create_task(self._acknowledge_for_ever(), name="acknowledge")
+        waits = _RETRY()
+        try:
+            while not stop.is_set():
+                try:
+                    await self._read(stop)
+                    waits = _RETRY()
+                except RecoverableError as error:
+                    _log.warning("broker.intake_retries", error=str(error))
+                    await unless(stop, self._clock.sleep(next(waits)))
+        finally:
+            acknowledging.cancel()
+            await asyncio.wait({acknowledging})
+            await self._group.close()
+
+    def done(self, entry_id: str) -> None:
+        """The effect of a request is durable; it may be acknowledged."""
+        self._done.append(entry_id)
+        self._any_done.set()
+
+    async def flush(self) -> None:
+        """Acknowledge what is done; raise as `Bus.call` does."""
+        self._any_done.clear()
+        done, self._done = self._done, []
+        if not done:
+            return
+        try:
+            await self._group.acknowledge(done)
+        except RecoverableError:
+            self._done += done
+            raise
+        self._on_its_way.difference_update(done)
+        fault_point("request.acknowledged")
+
+    async def _read(self, stop: asyncio.Event) -> None:
+        await self._group.ensure()
+        await self._take_pending(stop)
+        while not stop.is_set():
+            await self._hand_on([(raw, 1) for raw in await self._group.read_new(block_s=BLOCK_S, count=READ_AT_ONCE)])
+            if self._clock.monotonic() >= self._next_trim:
+                await self._group.trim(self._clock)
+                self._next_trim = self._clock.monotonic() + TRIM_INTERVAL_S
+
+    async def _take_pending(self, stop: asyncio.Event) -> None:
+        """What this consumer was given before it was interrupted, oldest first; an entry under suspicion alone."""
+        position = BEGINNING
+        while not stop.is_set():
+            deliveries = await self._group.deliveries_after(position, count=READ_AT_ONCE)
+            trusted = next((n for n, times in enumerate(deliveries) if times > TRUSTED_DELIVERIES), len(deliveries))
+            entries = await self._group.read_pending(position, count=max(trusted, 1))
+            if not entries:
+                return
+            await self._hand_on([(raw, times + 1) for raw, times in zip(entries, deliveries, strict=False)])
+            position = entries[-1][0].decode()
+            if not trusted:
+                await self._until_all_done(stop)
+
+    async def _until_all_done(self, stop: asyncio.Event) -> None:
+        while self._on_its_way and not stop.is_set():
+            await unless(stop, self._any_done.wait())
+            await self.flush()
+
+    async def _hand_on(self, raws: Sequence[tuple[RawEntry, int]]) -> None:
+        entries = []
+        for raw, deliveries in raws:
+            if raw[0].decode() in self._on_its_way:  # read again after Redis was away
+                continue
+            entry = await self._group.open(raw, deliveries)
+            if entry is not None:
+                self._on_its_way.add(entry.id)
+                entries.append(entry)
+        if entries:
+            fault_point("request.taken")
+            await self._take(entries)
+
+    async def _acknowledge_for_ever(self) -> None:
+        waits = _RETRY()
+        while True:
+            await self._any_done.wait()
+            try:
+                await self.flush()
+                waits = _RETRY()
+            except BusUnavailable as error:
+                _log.warning("broker.not_acknowledged", requests=len(self._done), error=str(error))
+                self._any_done.set()
+                await self._clock.sleep(next(waits))

@@ -1,0 +1,157 @@
+"""What the people at the desk share: the ledger, the executor, where the broker stands, what is held and what is allowed."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from ibstream.contracts.base import type_of
+from ibstream.contracts.orders import (
+    CancelAllOrders,
+    CancelOrder,
+    ModifyOrder,
+    OrderRequest,
+    Reason,
+    RequestRefused,
+    SubmitGroup,
+    SubmitOrder,
+    WhatIf,
+)
+from ibstream.runtime import metrics
+from ibstream.runtime.clock import Clock
+from ibstream_broker.domain.checks.times import check_expiry
+from ibstream_broker.domain.exposure import leg_side
+from ibstream_broker.domain.gate import Standing
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
+from ibstream_broker.domain.positions import PositionBook
+from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.validation import expiry_of, validate_cancel
+from ibstream_broker.ledger import Change, OrderLedger
+from ibstream_broker.ports import BrokerPort, Placement
+from ibstream_broker.risk_desk import RiskDesk
+
+Room = Callable[[], Awaitable[None]]
+"""Returns when one more message may go to the executor."""
+
+
+@dataclass
+class Office:
+    """Shared by those who work requests off."""
+
+    ledger: OrderLedger
+    port: BrokerPort
+    standing: Standing
+    positions: PositionBook
+    risk: RiskDesk
+    clock: Clock
+    valid_for: timedelta
+    """How long a request without `valid_until` is valid."""
+    epoch: int = 0
+    """The session with the executor, as the journal counts them."""
+    held: Callable[[], bool] = field(default=lambda: True)
+    """Whether the slot is still ours: a broker that was frozen must not send what it was about to."""
+
+    def refuses_now(self, request: SubmitOrder | SubmitGroup | WhatIf) -> Refusal | None:
+        """What time can change, to be asked again after every wait: the gate, and how long the request is valid."""
+        now = self.clock.now()
+        return self.standing.refuses_orders(now) or check_expiry(expiry_of(request, self.valid_for), now=now)
+
+    def refuses_modifies(self, request: ModifyOrder) -> Refusal | None:
+        """Why no order can be changed now."""
+        now = self.clock.now()
+        return self.standing.refuses_modifies(now) or check_expiry(expiry_of(request, self.valid_for), now=now)
+
+    def refuses_cancels(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
+        """Why not even a cancel can go out."""
+        now = self.clock.now()
+        return validate_cancel(request, now=now) or self.standing.refuses_changes(now)
+
+    def refuses_what_ifs(self, request: WhatIf) -> Refusal | None:
+        """Why not even a question can be asked now."""
+        now = self.clock.now()
+        return self.standing.refuses_what_ifs(now) or check_expiry(expiry_of(request, self.valid_for), now=now)
+
+    def not_held(self) -> Refusal | None:
+        """Why nothing may be sent any more, whatever was decided: the slot has passed on."""
+        return None if self.held() else Refusal(Reason.GATEWAY_DISCONNECTED, "another broker has taken over")
+
+    def blocked(self, order: SubmitOrder) -> Refusal | None:
+        """Why an order may not open or enlarge a position whose fills do not add up; None where it may."""
+        legs = (
+            [(order.instrument, order.side, order.quantity)]
+            if not order.instrument.legs
+            else [
+                (leg.instrument, leg_side(order.side, leg.side), order.quantity * leg.ratio)
+                for leg in order.instrument.legs
+            ]
+        )
+        for instrument, side, quantity in legs:
+            terms = self.port.known_terms(instrument)
+            works = self.ledger.interest.working(instrument, side)
+            text = self.positions.blocks(terms.con_id, side, quantity + works) if terms is not None else None
+            if text is not None:
+                return Refusal(Reason.POSITION_MISMATCH, text)
+        return None
+
+    def refuse(
+        self, change: Change, request: OrderRequest, client_order_id: str, refusal: Refusal, record: OrderRecord | None
+    ) -> None:
+        """Tell that a request could not be done; the order it is about, if there is one, stands as it stood."""
+        kind = type_of(request)
+        metrics.ORDER_REQUESTS.labels(kind.split(".")[1], refusal.reason).inc()
+        change.tell(
+            RequestRefused(
+                client_order_id=client_order_id,
+                request=kind,
+                reason=refusal.reason,
+                text=refusal.text[:TEXT_CHARACTERS_MAX],
+                status=record.status if record is not None else None,
+                at=self.clock.now(),
+            )
+        )
+
+
+@dataclass
+class Send:
+    """One message to the executor that follows from what was journalled."""
+
+    still_refused: Callable[[], Refusal | None]
+    """What may have come between: Redis or the message limit may have taken their time."""
+    act: Callable[[], Awaitable[None]]
+    """Sends it; a `ConnectionError` means that it was certainly not sent."""
+    take_back: Callable[[Change, Refusal], None]
+    """Tells that it was not sent."""
+    failure: Refusal | None = None
+    """Why it was not sent."""
+
+    async def perform(self, room: Room) -> None:
+        """Send it when there is room, unless it may no longer be sent."""
+        self.failure = self.still_refused()
+        if self.failure is not None:
+            return
+        try:
+            await room()
+            self.failure = self.still_refused()
+            if self.failure is None:
+                await self.act()
+        except ConnectionError as error:
+            self.failure = Refusal(Reason.GATEWAY_DISCONNECTED, f"not sent: {error}")
+
+
+def placement_of(record: OrderRecord) -> Placement:
+    """The order as it goes out."""
+    link = record.link
+    if link is None:
+        return Placement(order_id=record.order_id, request=record.request, account=record.account)
+    in_oca = link.kind == "oca"
+    return Placement(
+        order_id=record.order_id,
+        request=record.request,
+        account=record.account,
+        parent_id=link.parent_order_id,
+        oca_group=link.group_id if in_oca else "",
+        oca_type=link.oca_type,
+        transmit=link.transmit,
+    )

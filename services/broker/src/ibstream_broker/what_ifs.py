@@ -1,0 +1,85 @@
+"""Questions what an order would do: asked beside the queue, so that a slow answer holds up no order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+
+from ibstream.contracts.orders import Reason, WhatIf, WhatIfAnswered
+from ibstream_broker.domain.lanes import Waiting
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
+from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.validation import check_account, check_terms
+from ibstream_broker.ledger import Change
+from ibstream_broker.office import Office, Send
+from ibstream_broker.ports import OrderRefused, Placement, Preview
+
+AT_ONCE = 4
+"""Questions under way; the Gateway answers each within a second or so."""
+
+
+class WhatIfs:
+    """Asks, and publishes the answer or the refusal."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._asking: dict[Waiting, asyncio.Task[None]] = {}
+
+    def is_asking(self, item: Waiting) -> bool:
+        """Whether its answer is still to come."""
+        return item in self._asking
+
+    def clear(self) -> None:
+        """Give up all questions; their requests stay pending."""
+        for task in self._asking.values():
+            task.cancel()
+        self._asking.clear()
+
+    def stage(
+        self, change: Change, item: Waiting, group: asyncio.TaskGroup, finish: Callable[[Waiting], None]
+    ) -> list[Send]:
+        """Refuse the question, or begin to ask it; `finish` is told when it is answered."""
+        request = item.request
+        assert isinstance(request, WhatIf)  # noqa: S101 - the desk sorts by kind
+        refusal = self._against(item, request)
+        if refusal is not None:
+            self._office.refuse(change, request, request.order.client_order_id, refusal, None)
+        elif item not in self._asking:
+            self._asking[item] = group.create_task(self._ask(item, request, finish), name="what-if")
+        return []
+
+    def _against(self, item: Waiting, request: WhatIf) -> Refusal | None:
+        early = next(iter(item.refusals.values()), None) or self._office.refuses_what_ifs(request)
+        if early is not None:
+            return early
+        terms = self._office.port.known_terms(request.order.instrument)
+        if terms is None:
+            return Refusal(
+                Reason.RECONCILING, f"{request.order.instrument.symbol} has to be looked up again: ask again"
+            )
+        return check_account(request.order.account, self._office.port.account) or check_terms(request.order, terms)
+
+    async def _ask(self, item: Waiting, request: WhatIf, finish: Callable[[Waiting], None]) -> None:
+        office, order = self._office, request.order
+        refusal: Refusal | None = None
+        preview = Preview()
+        try:
+            async with self._slots:
+                order_id = office.port.next_order_id(office.ledger.order_id_high_water + 1)
+                account = order.account or office.port.account
+                preview = await office.port.what_if(Placement(order_id=order_id, request=order, account=account))
+        except OrderRefused as error:
+            refusal = Refusal(Reason.REJECTED_BY_IBKR, f"{error.text} ({error.code})")
+        except ConnectionError as error:
+            refusal = Refusal(Reason.GATEWAY_DISCONNECTED, str(error))
+        async with office.ledger.changing() as change:
+            if refusal is not None:
+                office.refuse(change, request, order.client_order_id, refusal, None)
+            else:
+                told = {**msgspec.structs.asdict(preview), "warning": preview.warning[:TEXT_CHARACTERS_MAX]}
+                change.tell(WhatIfAnswered(client_order_id=order.client_order_id, at=office.clock.now(), **told))
+        self._asking.pop(item, None)
+        finish(item)

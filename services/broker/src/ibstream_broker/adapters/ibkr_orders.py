@@ -96,10 +96,10 @@ def _say_prices(order: Order, request: SubmitOrder) -> None:
 
 
 def _say_trail(order: Order, request: SubmitOrder) -> None:
-    """A distance, by amount or by per cent and never both; the limit of a TRAIL LIMIT by its offset alone."""
+    """A distance by amount or by per cent: both are said where both were asked for, and IBKR refuses them (158)."""
     if request.trailing_amount is not None:
         order.auxPrice = float(request.trailing_amount)
-    elif request.trailing_percent is not None:
+    if request.trailing_percent is not None:
         order.trailingPercent = float(request.trailing_percent)
     if request.stop_price is not None:
         order.trailStopPrice = float(request.stop_price)

@@ -12,7 +12,15 @@ from ibstream.cli import formats
 from ibstream.cli.observed import Observed
 from ibstream.cli.view import ROWS, render
 from ibstream.client import QuoteSnapshot
-from ibstream.contracts.orders import OrderStatus, OrderStatusChanged, Reason, RequestRefused
+from ibstream.contracts.orders import (
+    ExternalOrder,
+    OrderStatus,
+    OrderStatusChanged,
+    Reason,
+    RequestRefused,
+    Side,
+    WhatIfAnswered,
+)
 from ibstream.contracts.quotes import Quality, Quote
 from ibstream.contracts.system import Mode, ModeChanged, ModeReason
 from ibstream.runtime.clock import SYSTEM_CLOCK
@@ -59,6 +67,45 @@ def test_a_rejection_says_everything_known() -> None:
     assert formats.event_line(status) == "rejected: rejected_by_ibkr (not enough cash) [201]"
     refused = RequestRefused(client_order_id="a", request="orders.cancel.v1", reason=Reason.UNKNOWN_ORDER, at=NOW)
     assert formats.event_line(refused) == "refused orders.cancel.v1: unknown_order"
+
+
+def test_a_what_if_in_lines() -> None:
+    """What changes, by how much and to what; a dash for what IBKR does not say, and no line where it says nothing at all."""
+    answer = WhatIfAnswered(
+        client_order_id="a",
+        initial_margin_change=Decimal("8144.7"),
+        initial_margin_after=Decimal("31208.11"),
+        equity_with_loan_change=Decimal(-1),
+        commission=Decimal("1.0023"),
+        commission_currency="USD",
+        warning="mind the gap",
+        at=NOW,
+    )
+    assert formats.what_if_lines(answer) == [
+        "initial margin           +8,144.70, then 31,208.11",
+        "equity with loan             -1.00, then -",
+        "commission                    1.00 USD",
+        "warning: mind the gap",
+    ]
+    assert formats.event_line(answer).endswith("1.00 USD; warning: mind the gap")
+
+
+@pytest.mark.parametrize(
+    ("bounds", "text"), [(("0.78", "2.10"), "0.78 to 2.10 USD"), ((None, "2.10"), "2.10 USD"), ((None, None), "")]
+)
+def test_a_commission_that_is_not_certain(bounds: tuple[str | None, str | None], text: str) -> None:
+    """It lies between two bounds, below one, or nobody says."""
+    low, high = (None if bound is None else Decimal(bound) for bound in bounds)
+    answer = WhatIfAnswered(
+        client_order_id="a", commission_min=low, commission_max=high, commission_currency="USD", at=NOW
+    )
+    assert [line.partition(" ")[2].strip() for line in formats.what_if_lines(answer)] == ([text] if text else [])
+
+
+def test_an_order_of_others_says_so() -> None:
+    """Nobody takes it for one of ours."""
+    order = ExternalOrder(perm_id=7, symbol="TSLA", side=Side.SELL, quantity=Decimal(10), status="Submitted", at=NOW)
+    assert formats.event_line(order) == "order 7 of others: SELL 10 TSLA, Submitted"
 
 
 def test_the_mode_in_lines() -> None:

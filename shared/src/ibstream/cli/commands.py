@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
+
+from ibstream.cli.options import Json
+from ibstream.cli.order_commands import app as order_commands
 
 app = typer.Typer(
     name="ibstream",
@@ -14,8 +17,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Results as JSON.")]
 
 
 def _no_real_gateway(port: int) -> int:
@@ -85,29 +86,6 @@ def quotes(
 
 
 @app.command()
-def order(
-    side: Annotated[Literal["BUY", "SELL"], typer.Argument(case_sensitive=False)],
-    quantity: Annotated[str, typer.Argument(help="Whole shares.")],
-    symbol: Annotated[str, typer.Argument()],
-    limit: Annotated[str | None, typer.Option(help="Limit price; without it a market order.")] = None,
-    tif: Annotated[Literal["DAY", "GTC", "IOC"], typer.Option(case_sensitive=False, help="Time in force.")] = "DAY",
-    wait: Annotated[float, typer.Option(min=0, max=86400, help="Seconds to wait for the outcome; 0: only send.")] = 10,
-    as_json: Json = False,
-) -> None:
-    """Send one order to the account that the broker is connected to, and tell what becomes of it."""
-    from ibstream.cli.queries import OrderArguments, asked, send_order
-
-    request = OrderArguments(
-        instrument=symbol.upper(),
-        side=side,
-        quantity=quantity,
-        limit_price=limit,
-        time_in_force=tif,
-    )
-    raise typer.Exit(asked(send_order(request, wait_s=wait, as_json=as_json)))
-
-
-@app.command()
 def bars(
     symbol: Annotated[str, typer.Argument()],
     size: Annotated[str, typer.Option(help="In IBKR's words: 30 secs, 5 mins, 1 hour, 1 day.")] = "5 mins",
@@ -126,3 +104,6 @@ def status(as_json: Json = False) -> None:
     from ibstream.cli.queries import asked, show_status
 
     raise typer.Exit(asked(show_status(as_json=as_json)))
+
+
+app.add_typer(order_commands)

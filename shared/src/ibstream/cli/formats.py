@@ -7,7 +7,15 @@ from decimal import Decimal
 import msgspec
 
 from ibstream.contracts.data import Bar
-from ibstream.contracts.orders import CommissionCharged, OrderEvent, OrderFilled, OrderStatusChanged, RequestRefused
+from ibstream.contracts.orders import (
+    CommissionCharged,
+    ExternalOrder,
+    OrderEvent,
+    OrderFilled,
+    OrderStatusChanged,
+    RequestRefused,
+    WhatIfAnswered,
+)
 from ibstream.contracts.quotes import Quote
 from ibstream.contracts.system import Heartbeat, ModeChanged
 
@@ -64,6 +72,11 @@ def event_line(event: OrderEvent) -> str:
             return f"refused {event.request}: {_why(event.reason, event.text, event.code)}"
         case OrderStatusChanged():
             return status_line(event)
+        case WhatIfAnswered():
+            return "; ".join(what_if_lines(event))
+        case ExternalOrder():
+            what = f"{event.side} {number(event.quantity)} {event.symbol}"
+            return f"order {event.perm_id} of others: {what}, {event.status}"
 
 
 def status_line(event: OrderStatusChanged) -> str:
@@ -72,6 +85,28 @@ def status_line(event: OrderStatusChanged) -> str:
     done = f", {number(event.filled)} of {number(event.quantity)} filled{price_text}" if event.filled else ""
     why = _why(event.reason, event.text, event.code)
     return f"{event.status.replace('_', ' ')}{done}" + (f": {why}" if why else "")
+
+
+def what_if_lines(answer: WhatIfAnswered) -> list[str]:
+    """What an order would do, a line for each thing that IBKR says."""
+    changes = {
+        "initial margin": (answer.initial_margin_change, answer.initial_margin_after),
+        "maintenance margin": (answer.maintenance_margin_change, answer.maintenance_margin_after),
+        "equity with loan": (answer.equity_with_loan_change, answer.equity_with_loan_after),
+    }
+    lines = [
+        f"{name:<19}{money(change, sign=True):>15}, then {money(after)}"
+        for name, (change, after) in changes.items()
+        if change is not None or after is not None
+    ]
+    if commission := _commission(answer):
+        lines.append(f"{'commission':<19}{commission:>15} {answer.commission_currency}".rstrip())
+    return [*lines, *([f"warning: {answer.warning}"] if answer.warning else [])]
+
+
+def money(value: Decimal | None, *, sign: bool = False) -> str:
+    """An amount to the hundredth, with separators, and with a plus where `sign` asks for it."""
+    return UNKNOWN if value is None else f"{value:{'+' if sign else ''},.2f}"
 
 
 def number(value: Decimal) -> str:
@@ -101,3 +136,10 @@ def heartbeat_line(beat: Heartbeat) -> str:
 def _why(reason: str, text: str, code: int) -> str:
     words = f"{reason} ({text})" if reason and text else reason or text
     return f"{words} [{code}]" if code else words
+
+
+def _commission(answer: WhatIfAnswered) -> str:
+    if answer.commission is not None:
+        return money(answer.commission)
+    bounds = [money(bound) for bound in (answer.commission_min, answer.commission_max) if bound is not None]
+    return " to ".join(bounds)

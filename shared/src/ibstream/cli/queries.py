@@ -1,27 +1,16 @@
-"""The commands that ask a running system: quotes, order, bars, status."""
+"""The commands that only look at a running system: quotes, bars, status."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Coroutine
-from typing import Any, Required, TypeVar
+from typing import Any, TypeVar
 
 from ibstream.bus import BusUnavailable
 from ibstream.cli import formats
 from ibstream.cli.terminal import EXIT_FAILURE, quiet_logs, result, say
-from ibstream.client import (
-    Client,
-    EpochChanged,
-    Gap,
-    OrderOutcome,
-    OrderUnresolvedError,
-    QuoteEvent,
-    QuoteSnapshot,
-    Repeated,
-)
-from ibstream.client.requests import OrderDetails
-from ibstream.contracts.orders import FINAL_STATUSES, OrderEvent, OrderStatus, OrderStatusChanged, SubmitOrder
+from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, Repeated
 from ibstream.contracts.quotes import Quote, QuoteBatch
 from ibstream.contracts.system import ConnectionState, Heartbeat, Mode
 from ibstream.runtime.clock import SYSTEM_CLOCK
@@ -35,18 +24,6 @@ SILENCE_S = 5.0
 """Without quotes for so long, the command says what may be wrong; once."""
 
 STRATEGY = "ibstream-cli"
-_GOOD = {OrderStatus.FILLED, OrderStatus.PARTIALLY_FILLED, OrderStatus.SUBMITTED}
-
-Ending = OrderOutcome | OrderStatusChanged
-"""Where an order stood when the wait was over."""
-
-
-class OrderArguments(OrderDetails):
-    """What `Client.order` takes."""
-
-    instrument: Required[str]
-    side: Required[str]
-    quantity: Required[str]
 
 
 def asked(question: Coroutine[Any, Any, T]) -> T:
@@ -75,49 +52,6 @@ async def show_quotes(symbols: list[str], *, as_json: bool, count: int | None) -
                 if shown == count:
                     return 0
     return 0
-
-
-async def send_order(request: OrderArguments, *, wait_s: float, as_json: bool) -> int:
-    """Send one order and tell its steps; 0 if it is filled, or worked by IBKR when the wait is over, or not waited for."""
-    async with client() as ours:
-        order = ours.order(**request)
-        say(f"order {order.client_order_id}")
-        if wait_s:
-            ending = await _follow(ours, order, wait_s, silent=as_json)
-        else:
-            await ours.send(order)
-            ending = None
-    if as_json:
-        result(formats.as_json(_summary(order.client_order_id, ending)))
-    return 0 if ending is None or ending.status in _GOOD else EXIT_FAILURE
-
-
-async def _follow(ours: Client, order: SubmitOrder, wait_s: float, *, silent: bool) -> Ending:
-    def hear(event: OrderEvent) -> None:
-        if not silent:
-            result(formats.event_line(event))
-
-    try:
-        return await ours.send_and_wait(order, deadline_s=wait_s, on_event=hear)
-    except OrderUnresolvedError as error:
-        if error.last is None or error.last.status not in _GOOD:
-            raise
-        say(f"still being worked after {wait_s:g} s; its events go on in orders:events")
-        return error.last
-
-
-def _summary(client_order_id: str, ending: Ending | None) -> dict[str, object]:
-    if ending is None:
-        return {"client_order_id": client_order_id, "status": None}
-    return {
-        "client_order_id": client_order_id,
-        "status": ending.status,
-        "final": ending.status in FINAL_STATUSES,
-        "filled": ending.filled,
-        "average_price": ending.average_price,
-        "reason": ending.reason,
-        "text": ending.text,
-    }
 
 
 async def show_bars(symbol: str, *, size: str, duration: str, as_json: bool) -> int:

@@ -10,6 +10,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,20 @@ import pytest
 from redis_for_tests import KillableServer
 from support import eventually, free_port, run
 
-from ibstream.bus import Bus
-from ibstream.contracts.registry import heartbeat_key
+from ibstream.bus import Bus, StreamReader
+from ibstream.bus.reader import BEGINNING
+from ibstream.contracts.base import Message
+from ibstream.contracts.orders import (
+    Algo,
+    AlgoName,
+    ModifyOrder,
+    OrderType,
+    Side,
+    SubmitGroup,
+    SubmitOrder,
+    TimeInForce,
+)
+from ibstream.contracts.registry import ORDER_REQUESTS, heartbeat_key
 
 START_TIMEOUT_S = 90
 """Six Python processes start at once; a loaded machine takes its time."""
@@ -261,6 +275,14 @@ def every_command(terminal: Terminal) -> None:
     starts = [json.loads(line)["start"] for line in bars.stdout.splitlines()]
     assert starts
     assert starts == sorted(starts)
+    asked = terminal.ask("order", "BUY", "10", "AAPL", "--what-if", "--json")
+    assert (asked.returncode, "initial_margin_change" in json.loads(asked.stdout)) == (0, True)
+    gone = terminal.ask("cancel", "nobody-1")
+    assert (gone.returncode, "unknown_order" in only_line(gone.stderr)) == (1, True)
+    assert terminal.ask("halt", "drill", "--who", "test").returncode == 0
+    halted = terminal.ask("order", "BUY", "1", "AAPL")
+    assert (halted.returncode, "halted" in halted.stdout) == (1, True)
+    assert terminal.ask("resume").returncode == 0
     unknown = terminal.ask("bars", "QQQQQ")
     assert unknown.returncode == 1
     assert "unknown_instrument" in only_line(unknown.stderr)
@@ -294,6 +316,21 @@ def test_up_stops_with_the_words_of_a_service_that_is_set_up_wrong(terminal: Ter
         (["bars", "AAPL"], {}, 1, "start it with `ibstream up`"),
         (["bars", "AAPL", "--size", "7 hours"], {}, 1, "8 hours"),
         (["order", "BUY", "ten", "AAPL"], {}, 1, "no decimal number"),
+        (["order", "BUY", "1", "AAPL", "250", "C"], {}, 1, "AAPL 20261218 250 C"),
+        (["order", "BUY", "1", "ES", "202612"], {}, 1, "ES 202612 @CME"),
+        (["order", "BUY", "1", "AAPL", "--stop", "250"], {}, 1, "order_type must be said"),
+        (["order", "BUY", "1", "AAPL", "--algo", "Dark"], {}, 1, "Adaptive, Twap, Vwap"),
+        (["order", "BUY", "1", "AAPL", "--leg", "BUY"], {}, 1, "SELL AAPL 20261218 250 C"),
+        (["order", "BUY", "1", "AAPL", "--what-if"], {}, 1, "start it with `ibstream up`"),
+        (["bracket", "BUY", "1", "AAPL"], {}, 1, "take_profit"),
+        (["bracket", "BUY", "1", "AAPL", "--take-profit", "1", "--stop-loss", "2"], {}, 1, "stop_loss below"),
+        (["modify", "mine"], {}, 1, "start it with `ibstream up`"),
+        (["cancel", "no id"], {}, 1, "client_order_id"),
+        (["halt", "news"], {}, 1, "start it with `ibstream up`"),
+        (["order", "BUY", "1", "AAPL", "--type", "STOP"], {}, 2, "STOP"),
+        (["order", "BUY", "1", "AAPL", "--good-till", "2026-12-18T21:00:00"], {}, 2, "2026-12-18T21:00:00Z"),
+        (["order", "BUY", "1", "AAPL", "--good-till", "Friday"], {}, 2, "Friday is no time"),
+        (["halt"], {}, 2, "WHY"),
         (["up"], {"SA_BROKER__IBKR__PORT": "4001"}, 78, "SA_BROKER__IBKR__PORT"),
         (["status"], {"SA_BROKER__IBKR__PORT": "many"}, 78, "broker.ibkr.port"),
         (["status"], {"SA_TYPO": "1"}, 78, "SA_TYPO"),
@@ -327,6 +364,56 @@ def test_a_silent_watchdog_is_said(terminal: Terminal, private_server: Callable[
     assert (words.returncode, words.stdout) == (1, "watchdog silent\n")
     assert as_json.returncode == 1
     assert json.loads(as_json.stdout) == {"mode": None, "status": None, "heartbeats": []}
+
+
+def test_what_is_said_is_what_is_asked_for(terminal: Terminal, private_server: Callable[[], KillableServer]) -> None:
+    """Words, options and legs arrive as the contract's fields: instruments of each kind, prices exact, negative ones too."""
+
+    async def play() -> list[Message]:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            for words in SAID:
+                done = terminal.ask(*words, "--wait", "0", SA_REDIS__URL=server.url)
+                assert (done.returncode, done.stdout) == (0, ""), done.stderr
+            async with StreamReader(bus, {ORDER_REQUESTS: BEGINNING}) as reader:
+                return [entry.message for entry in await reader.read()]
+
+    stop, future, spread, bracket, modify = run(play(), timeout_s=120)
+    assert isinstance(stop, SubmitOrder)
+    assert (stop.client_order_id, stop.instrument.symbol, stop.account) == ("mine", "BRK.B", "DU1")
+    assert (stop.order_type, stop.stop_price, stop.limit_price) == (
+        OrderType.STOP_LIMIT,
+        Decimal("480.5"),
+        Decimal(480),
+    )
+    assert (stop.time_in_force, stop.good_till) == (TimeInForce.GTD, datetime(2026, 12, 18, 21, tzinfo=UTC))
+    assert isinstance(future, SubmitOrder)
+    assert (future.instrument.exchange, future.instrument.expiry, future.outside_regular_hours) == (
+        "CME",
+        "202612",
+        True,
+    )
+    assert future.algo == Algo(name=AlgoName.ADAPTIVE, parameters={"adaptivePriority": "Urgent"})
+    assert isinstance(spread, SubmitOrder)
+    assert spread.limit_price == Decimal("-4.00")
+    assert [(one.side, one.instrument.strike) for one in spread.instrument.legs] == [
+        (Side.SELL, Decimal(270)),
+        (Side.BUY, Decimal(280)),
+    ]
+    assert isinstance(bracket, SubmitGroup)
+    assert [one.order_type for one in bracket.orders] == [OrderType.LIMIT, OrderType.LIMIT, OrderType.STOP]
+    assert [one.client_order_id for one in bracket.orders] == ["g:entry", "g:profit", "g:stop"]
+    assert isinstance(modify, ModifyOrder)
+    assert (modify.client_order_id, modify.stop_price, modify.quantity) == ("mine", Decimal("479.5"), None)
+
+
+SAID_IN_LINES = [
+    "order buy 3 brk.b --type stp-lmt --stop 480.5 --limit 480 --good-till 2026-12-18T21:00:00Z --account DU1 --id mine",
+    "order BUY 2 ES 202612 @CME --limit 6901.25 --outside-hours --algo Adaptive:adaptivePriority=Urgent",
+    "order BUY 1 AAPL --limit -4.00 --leg SELL_AAPL_20261218_270_C --leg BUY_AAPL_20261218_280_C",
+    "bracket BUY 1 AAPL --limit 270 --take-profit 280 --stop-loss 260 --id g",
+    "modify mine --stop 479.5",
+]
+SAID = [[word.replace("_", " ") for word in line.split()] for line in SAID_IN_LINES]
 
 
 def test_the_command_starts_fast() -> None:

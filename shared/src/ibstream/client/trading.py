@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, Unpack
 
@@ -207,8 +207,7 @@ class Trading:
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask to end a working order; it can still fill until its events say otherwise."""
-        request = CancelOrder(client_order_id=client_order_id, requested_at=self._clock.now())
-        await self._publisher.publish(ORDER_REQUESTS, checked(ORDER_REQUESTS, request))
+        await self._publisher.publish(ORDER_REQUESTS, self._cancel_request(client_order_id))
 
     async def cancel_and_wait(
         self, client_order_id: str, *, deadline_s: float = ORDER_DEADLINE_S, on_event: OnEvent | None = None
@@ -218,7 +217,7 @@ class Trading:
         Raises `RequestRefusedError` when it could not be asked for, or had ended before, and `OrderUnresolvedError` when
         there is no outcome within `deadline_s`: outside the exchange's hours a cancel may take until they begin.
         """
-        stories = Stories([client_order_id])
+        stories, request = Stories([client_order_id]), self._cancel_request(client_order_id)
 
         def hear(event: OrderEvent) -> None:
             if on_event is not None:
@@ -226,7 +225,10 @@ class Trading:
             if isinstance(event, RequestRefused) and event.request == type_of(CancelOrder) and not stories.outcomes:
                 raise RequestRefusedError(event)
 
-        if not await self._follow(stories, [client_order_id], lambda: self.cancel(client_order_id), deadline_s, hear):
+        def write() -> Awaitable[object]:
+            return self._publisher.publish(ORDER_REQUESTS, request)
+
+        if not await self._follow(stories, [client_order_id], write, deadline_s, hear):
             raise OrderUnresolvedError(client_order_id, stories.last[client_order_id], deadline_s)
         return stories.outcomes[client_order_id]
 
@@ -273,7 +275,7 @@ class Trading:
         self,
         stories: Stories,
         client_order_ids: Sequence[str],
-        write: Callable[[], Any],
+        write: Callable[[], Awaitable[object]],
         deadline_s: float,
         on_event: OnEvent | None,
     ) -> bool:
@@ -291,6 +293,10 @@ class Trading:
                 raise unconfirmed from None
             return False
         return True
+
+    def _cancel_request(self, client_order_id: str) -> CancelOrder:
+        request = CancelOrder(client_order_id=client_order_id, requested_at=self._clock.now())
+        return checked(ORDER_REQUESTS, request)
 
     def _held(self, subscription: S) -> S:
         """Remember what to close, and forget what is."""

@@ -32,6 +32,23 @@ ORDER_REQUEST_SECONDS = Histogram(
     "From reading an order request to its acknowledgement",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
+ORDER_QUEUE = Gauge("ibstream_order_queue", "Order requests that wait for their turn, cancels left out")
+ORDERS_OPEN = Gauge("ibstream_orders_open", "Orders without an outcome")
+ORDERS_UNKNOWN = Gauge("ibstream_orders_unknown", "Orders of which IBKR has given no clear answer")
+ORDERS_RISEN = Counter("ibstream_orders_risen", "Orders that worked at IBKR after their outcome was told; each is cancelled")
+ORDERS_RESENT = Counter("ibstream_orders_resent", "Orders sent again because they had provably never reached the Gateway")
+EXTERNAL_ORDERS = Counter("ibstream_external_orders", "Reports of orders at IBKR that are not ours")
+JOURNAL_SECONDS = Histogram(
+    "ibstream_journal_seconds",
+    "One write of the order journal, on disk where that was asked for",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+RECONCILE_SECONDS = Histogram(
+    "ibstream_reconcile_seconds",
+    "Setting every open order against IBKR's lists, their coming included",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
+POSITION_MISMATCHES = Gauge("ibstream_position_mismatches", "Instruments whose fills do not add up to IBKR's positions")
 FILLS = Counter("ibstream_fills", "Executions published")
 
 QUOTES_PUBLISHED = Counter("ibstream_quotes_published", "Quote rows written to the shards")

@@ -10,6 +10,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, TypeVar
 
+import pytest
 from contract.gateways import SYMBOLS, standing_in
 from support import eventually
 
@@ -248,3 +249,8 @@ async def gateway() -> AsyncIterator[Desk]:
 
 
 Broker = Callable[[], AbstractAsyncContextManager[Desk]]
+"""An executor ready to trade."""
+
+EVERY = pytest.mark.parametrize("broker", [simulated, stub, gateway])
+MATCHING = pytest.mark.parametrize("broker", [simulated, gateway])
+"""Those that have a market: the stub fills everything at once and knows every instrument, by design."""

@@ -1,5 +1,5 @@
-"""Cards B-01 to B-29: sessions, instruments, identity. One suite for every executor: the matching engine, the stub, and a
-Gateway on the wire.
+"""Cards B-01 to B-09 and B-20 to B-29: sessions, identity, room. One suite for every executor: the matching engine,
+the stub, and a Gateway on the wire.
 
 `PaperStubBroker` fills everything at once and knows every instrument, by design: what needs a resting order, a refusal or a
 market runs against the other two (`MATCHING`). The cards stand in `docs/broker-contract.md`.
@@ -14,29 +14,20 @@ import msgspec
 import pytest
 from contract.brokers import (
     CLIENT_ID,
+    EVERY,
     HIGH,
+    MATCHING,
     Broker,
-    combo,
-    future,
-    gateway,
-    option,
-    pair,
     resting,
-    simulated,
-    stub,
     submit,
 )
 from support import run
 
-from ibstream.contracts.instrument import ComboLeg, Instrument
-from ibstream.contracts.orders import Reason, Side, TimeInForce
+from ibstream.contracts.orders import Side, TimeInForce
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.connection import Trigger
 from ibstream_broker.domain.inputs import CodeReported, OrderSeen, StatusReported
-from ibstream_broker.ports import InstrumentRefused
 
-EVERY = pytest.mark.parametrize("broker", [simulated, stub, gateway])
-MATCHING = pytest.mark.parametrize("broker", [simulated, gateway])
 D = Decimal
 
 
@@ -116,122 +107,6 @@ def test_a_working_order_is_out_of_reach_of_an_ended_session(broker: Broker) -> 
             await desk.seen("w-1", lambda one: one.limit_price == D("1.25"))
             await desk.cancel(order_id)
             await desk.status(order_id, "Cancelled")
-
-    run(scenario())
-
-
-INSTRUMENTS = {
-    "stock": (Instrument(symbol="AAPL"), ("STK", 1, {1: "0.01", 500: "0.01"}, 1)),
-    "class": (Instrument(symbol="BRK.B", primary_exchange="NYSE"), ("STK", 1, {1: "0.01"}, 1)),
-    "fund": (Instrument(symbol="SPY", primary_exchange="ARCA"), ("STK", 1, {1: "0.01"}, 1)),
-    "pair": (pair(), ("CASH", 1, {1: "0.00005"}, 1)),
-    "pair by default": (Instrument(symbol="USD", currency="JPY", security_type="CASH"), ("CASH", 1, {150: "0.005"}, 1)),
-    "future": (future("ES"), ("FUT", 50, {6800: "0.25"}, 1)),
-    "future in cents": (future("YW"), ("FUT", 10, {600: "0.125"}, 1)),
-    "option": (option(), ("OPT", 100, {1: "0.01", 3: "0.05", 70: "0.05"}, 1)),
-    "option on a class": (option("400", "P", "BRK.B"), ("OPT", 100, {1: "0.01"}, 1)),
-}
-
-
-@MATCHING
-def test_every_kind_of_instrument_has_its_terms(broker: Broker) -> None:
-    """B-10: contract id, multiplier, the step of a price at each price, the step of a quantity."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            con_ids = set()
-            for instrument, (_, multiplier, ticks, quantity_step) in INSTRUMENTS.values():
-                terms = await desk.port.terms(instrument)
-                con_ids.add(terms.con_id)
-                assert terms.con_id > 0
-                assert (terms.multiplier, terms.quantity_step) == (multiplier, quantity_step), instrument
-                assert {price: str(terms.price_tick(D(price))) for price in ticks} == ticks, instrument
-            assert len(con_ids) == len(INSTRUMENTS)
-
-    run(scenario())
-
-
-@EVERY
-def test_terms_are_known_once_they_were_looked_up(broker: Broker) -> None:
-    """B-11: and not before; routing and session change nothing."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            instrument = Instrument(symbol="MSFT")
-            assert desk.port.known_terms(instrument) is None
-            terms = await desk.port.terms(instrument)
-            await desk.port.close()
-            assert desk.port.known_terms(Instrument(symbol="MSFT")) == terms
-            assert desk.port.known_terms(Instrument(symbol="NVDA")) is None
-
-    run(scenario())
-
-
-UNKNOWN = [
-    Instrument(symbol="NOPE"),
-    Instrument(symbol="AAPL", currency="EUR"),
-    Instrument(symbol="AAPL", primary_exchange="NYSE"),
-    Instrument(symbol="EUR", currency="SGD", security_type="CASH"),
-    Instrument(symbol="ES", security_type="FUT", exchange="CME", expiry="209912"),
-    Instrument(symbol="AAPL", security_type="OPT", expiry="20991218", strike=D(250), right="C"),
-    Instrument(symbol="AAPL", security_type="OPT", expiry=option().expiry, strike=D("250.01"), right="C"),
-]
-
-
-@MATCHING
-def test_an_unknown_instrument_is_refused_by_name(broker: Broker) -> None:
-    """B-12: by symbol, currency, listing exchange, expiry or strike; and the session goes on."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            for unknown in UNKNOWN:
-                with pytest.raises(InstrumentRefused, match=unknown.symbol) as refused:
-                    await desk.port.terms(unknown)
-                assert refused.value.reason is Reason.UNKNOWN_INSTRUMENT, unknown
-                assert desk.port.known_terms(unknown) is None
-            assert await desk.port.health_check()
-
-    run(scenario())
-
-
-@MATCHING
-def test_an_instrument_that_could_be_several_is_refused(broker: Broker) -> None:
-    """B-13: a future without its month, an option without its right: nobody guesses."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            several = [
-                Instrument(symbol="ES", security_type="FUT", exchange="CME"),
-                Instrument(symbol="AAPL", security_type="OPT", expiry=option().expiry, strike=D(250)),
-            ]
-            for unclear in several:
-                with pytest.raises(InstrumentRefused, match=unclear.symbol) as refused:
-                    await desk.port.terms(unclear)
-                assert refused.value.reason is Reason.AMBIGUOUS_INSTRUMENT
-
-    run(scenario())
-
-
-@EVERY
-def test_a_combo_has_no_contract_of_its_own(broker: Broker) -> None:
-    """B-14: its contract id is 0."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            assert (await desk.port.terms(combo())).con_id == 0
-
-    run(scenario())
-
-
-@MATCHING
-def test_a_combo_with_a_leg_that_is_unknown_is_refused(broker: Broker) -> None:
-    """B-14: its legs are looked up like any instrument."""
-
-    async def scenario() -> None:
-        async with broker() as desk:
-            legs = (*combo().legs[:1], ComboLeg(instrument=Instrument(symbol="NOPE"), side=Side.SELL))
-            with pytest.raises(InstrumentRefused, match="NOPE"):
-                await desk.port.terms(Instrument(symbol="AAPL", security_type="BAG", legs=legs))
 
     run(scenario())
 

@@ -9,16 +9,15 @@ from decimal import Decimal
 
 import pytest
 from contract.brokers import (
+    EVERY,
     HIGH,
     LOW,
+    MATCHING,
     Broker,
     Desk,
     combo,
     future,
-    gateway,
     resting,
-    simulated,
-    stub,
     submit,
 )
 from support import eventually, run
@@ -27,8 +26,6 @@ from ibstream.contracts.instrument import ComboLeg, Instrument
 from ibstream.contracts.orders import Algo, AlgoName, OcaType, OrderType, Side, SubmitOrder
 from ibstream_broker.domain.inputs import PositionReported, StatusReported
 
-EVERY = pytest.mark.parametrize("broker", [simulated, stub, gateway])
-MATCHING = pytest.mark.parametrize("broker", [simulated, gateway])
 D = Decimal
 
 
@@ -164,7 +161,7 @@ def test_a_part_of_one_order_reduces_the_others_of_its_group(broker: Broker, oca
             whole, sliced = await slices(desk, oca_type)
             await desk.seen("whole", lambda one: one.quantity == 95)
             open_orders = {one.order_ref: one for one in (await desk.port.snapshot()).open_orders}
-            assert open_orders["whole"].quantity <= 95
+            assert (open_orders["whole"].quantity or 100) <= 95
             for order_id in (sliced, whole):
                 await desk.cancel(order_id)
                 await desk.status(order_id, "Cancelled")
@@ -255,7 +252,7 @@ def test_a_calendar_spread_of_futures_is_a_combo(broker: Broker) -> None:
     async def scenario() -> None:
         async with broker() as desk:
             legs = tuple(
-                ComboLeg(instrument=future("ES", month), side=side) for month, side in ((1, "BUY"), (2, "SELL"))
+                ComboLeg(instrument=future("ES", month), side=side) for month, side in ((1, Side.BUY), (2, Side.SELL))
             )
             spread = Instrument(symbol="ES", security_type="BAG", exchange="CME", legs=legs)
             order_id = await desk.place(submit("c-1", instrument=spread, quantity=D(1)))

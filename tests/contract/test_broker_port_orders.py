@@ -6,17 +6,16 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-import pytest
 from contract.brokers import (
+    EVERY,
     HIGH,
     LOW,
+    MATCHING,
     Broker,
     Desk,
-    gateway,
     last,
     option,
     resting,
-    simulated,
     stub,
     submit,
 )
@@ -26,8 +25,6 @@ from ibstream.contracts.orders import Algo, AlgoName, OrderType, Side, SubmitOrd
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker.domain.inputs import StatusReported
 
-EVERY = pytest.mark.parametrize("broker", [simulated, stub, gateway])
-MATCHING = pytest.mark.parametrize("broker", [simulated, gateway])
 D = Decimal
 MARKET, LIMIT, STOP, STOP_LIMIT = OrderType.MARKET, OrderType.LIMIT, OrderType.STOP, OrderType.STOP_LIMIT
 TRAIL, TRAIL_LIMIT = OrderType.TRAIL, OrderType.TRAIL_LIMIT
@@ -241,7 +238,7 @@ REFUSALS: list[tuple[str, dict[str, Any], int]] = [
     ("a close order that is not for the day", {"order_type": OrderType.MARKET_ON_CLOSE, "time_in_force": "GTC"}, 113),
     ("a stop for the opening", {"order_type": STOP, "stop_price": HIGH, "time_in_force": TimeInForce.OPG}, 111),
     ("a stop at once", {"order_type": STOP, "stop_price": HIGH, "time_in_force": TimeInForce.IOC}, 111),
-    ("two distances", {"order_type": TRAIL, "trailing_amount": D(1), "trailing_percent": D(1)}, 158),
+    ("a trailing stop without a distance", {"order_type": TRAIL}, 158),
     ("an unknown attribute", {"algo": Algo(name=AlgoName.ADAPTIVE, parameters={"speed": "Fast"})}, 443),
     ("an algo on a stop", {"order_type": STOP, "stop_price": HIGH, "algo": ALGOS["Adaptive"]}, 442),
 ]

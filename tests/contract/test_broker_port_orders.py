@@ -239,6 +239,7 @@ REFUSALS: list[tuple[str, dict[str, Any], int]] = [
     ("a stop for the opening", {"order_type": STOP, "stop_price": HIGH, "time_in_force": TimeInForce.OPG}, 111),
     ("a stop at once", {"order_type": STOP, "stop_price": HIGH, "time_in_force": TimeInForce.IOC}, 111),
     ("a trailing stop without a distance", {"order_type": TRAIL}, 158),
+    ("one with two", {"order_type": TRAIL, "trailing_amount": D(1), "trailing_percent": D(1)}, 158),
     ("an unknown attribute", {"algo": Algo(name=AlgoName.ADAPTIVE, parameters={"speed": "Fast"})}, 443),
     ("an algo on a stop", {"order_type": STOP, "stop_price": HIGH, "algo": ALGOS["Adaptive"]}, 442),
 ]

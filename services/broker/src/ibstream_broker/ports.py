@@ -120,7 +120,8 @@ class BrokerPort(Connection, Protocol):
     async def modify(self, placement: Placement, *, session: int) -> None:
         """Send a working order again with other terms, in the session in which it was seen working.
 
-        In another one the id might be nobody's, and the modify a new order. Raises `ConnectionError` when it was not sent.
+        In another one the id might be nobody's, and the modify a new order. It is transmitted, whatever the placement's
+        `transmit` says. Raises `ConnectionError` when it was not sent.
         """
         ...
 

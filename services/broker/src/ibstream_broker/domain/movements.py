@@ -12,6 +12,8 @@ from ibstream_broker.domain.position_lines import GRACE, ZERO
 
 KEPT_FOR = timedelta(seconds=60)
 """How long moves are remembered: a listing that takes longer to come is judged by what is left."""
+SUMS_MAX = 1000
+"""Quantities that a listing may show, by which of the executions around it are in it. With more it proves nothing."""
 MOVES_MAX = 50_000
 """Moves remembered of one instrument. More within the time that a listing is judged by, and it is not judged."""
 
@@ -43,21 +45,23 @@ class Movements:
             if not moves:
                 del self._moves[con_id]
 
-    def passed_through(self, con_id: int, quantity: Decimal, listed: Listed) -> bool:
-        """Whether the quantity, which is now this, was what a listing said at some moment around it.
+    def explains(self, con_id: int, quantity: Decimal, listed: Listed) -> bool:
+        """Whether a listing says what the quantity, which is now this, was around it.
 
-        True where too much has moved to tell.
+        What moved within `GRACE` of it may be in it or not, each for itself: executions are told in no certain order. True
+        also where so much has moved that this proves nothing.
         """
         moves = self._moves.get(con_id, ())
         if len(moves) == self._moves_max:
             return True
-        for at, moved in sorted(moves, key=lambda move: move[0], reverse=True):
-            if quantity == listed.quantity and at <= listed.come_at + GRACE:  # from then on
+        quantity -= sum((moved for at, moved in moves if at > listed.come_at + GRACE), ZERO)
+        close = (moved for at, moved in moves if listed.asked_at - GRACE <= at <= listed.come_at + GRACE)
+        sums = {quantity}
+        for moved in close:
+            sums |= {one - moved for one in sums}
+            if len(sums) > SUMS_MAX:
                 return True
-            if at < listed.asked_at - GRACE:
-                return False
-            quantity -= moved
-        return quantity == listed.quantity
+        return listed.quantity in sums
 
     def then(self, con_id: int, quantity: Decimal, listed: Listed) -> Decimal:
         """What the quantity, which is now this, was when a listing was asked for, by the times of the executions."""

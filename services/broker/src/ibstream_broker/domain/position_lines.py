@@ -51,7 +51,14 @@ class SeenExecution(msgspec.Struct, frozen=True, kw_only=True):
     """Negative where it sold."""
     executed_at: datetime
     counted: bool
-    """False where the quantity that was taken over from IBKR holds it already."""
+    """False where the quantity that was taken over from IBKR holds it already, as it then was."""
+    then: Decimal = ZERO
+    """What it was then: its first form's quantity. Corrections since come on top."""
+
+    @property
+    def on_top(self) -> Decimal:
+        """What it adds to the quantity that was taken over."""
+        return self.quantity if self.counted else self.quantity - self.then
 
     @property
     def field(self) -> str:

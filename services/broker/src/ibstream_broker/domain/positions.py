@@ -34,7 +34,7 @@ from ibstream_broker.domain.position_lines import (
     seen_field,
     together,
 )
-from ibstream_broker.domain.position_steps import after_execution, as_seen, taken_over, told_apart, with_later
+from ibstream_broker.domain.position_steps import after_execution, as_held, as_seen, taken_over, told_apart, with_later
 from ibstream_broker.domain.seen_executions import KEPT_FOR, KEPT_MAX, SeenExecutions
 
 
@@ -213,7 +213,7 @@ class PositionBook:
 
     def _hear(self, line: PositionLine, said: Listed, *, at_once: bool) -> PositionChange:
         """What a listing says of one instrument: right now, wrong now, or to be looked at again."""
-        if self._moves.passed_through(line.con_id, line.quantity, said):
+        if self._moves.explains(line.con_id, line.quantity, said):
             self._doubts.pop(line.con_id, None)
             return self._agree(line, said, said.come_at)
         if at_once and line.rested(said.asked_at):
@@ -224,13 +224,13 @@ class PositionBook:
 
     def _find(self, line: PositionLine, said: Listed, now: datetime) -> PositionChange:
         """What a listing said of one instrument, now that everything is heard that could explain it."""
-        if self._moves.passed_through(line.con_id, line.quantity, said):
+        if self._moves.explains(line.con_id, line.quantity, said):
             return self._agree(line, said, now)
         return self._disagree(line, said, now)
 
     def _agree(self, before: PositionLine, said: Listed, now: datetime) -> PositionChange:
         line = before.agreeing()
-        if line.rested(said.asked_at):
+        if not line.settled and (line.rested(said.asked_at) or not self._seen.around(line.con_id, line.since)):
             line = line.settling(said.asked_at)
         if line.is_over(now - KEPT_FOR):
             self._lines.pop(line.con_id, None)
@@ -241,17 +241,18 @@ class PositionBook:
 
     def _disagree(self, before: PositionLine, said: Listed, now: datetime) -> PositionChange:
         difference = said.quantity - self._moves.then(before.con_id, before.quantity, said)
+        close = [] if before.settled else self._seen.around(before.con_id, before.since)
+        if close and not before.rested(said.asked_at):  # what the baseline held cannot be told amid the trading
+            return NOTHING
+        by_ibkr = before.quantity + difference
+        anew = told_apart(close, before.quantity, by_ibkr) if close else None
+        if anew is not None:
+            self._seen.put_all(anew)
+            line = msgspec.structs.replace(before.agreeing(), quantity=by_ibkr)
+            return PositionChange(events=self._put(before, line, now), fields=journalled(line, *anew))
         if difference == before.difference == before.told:
             return NOTHING
-        line = before.settling(said.asked_at)
-        if not before.settled:
-            by_ibkr = before.quantity + difference
-            again = told_apart(self._seen.around(line.con_id, line.since), line, by_ibkr)
-            if again is not None:
-                self._seen.put_all(again)
-                line = msgspec.structs.replace(line.agreeing(), quantity=by_ibkr)
-                return PositionChange(events=self._put(before, line, now), fields=journalled(line, *again))
-        line = line.disagreeing(difference, said.come_at, now)
+        line = before.disagreeing(difference, said.come_at, now)
         return PositionChange(events=self._put(before, line, now), fields=journalled(line))
 
     def _take_over(self, listed: PositionsListed, asked_at: datetime) -> PositionChange:
@@ -259,13 +260,15 @@ class PositionBook:
         self._followed = AccountLine(since=asked_at)
         lines = {one.con_id: taken_over(one, asked_at) for one in listed.positions}
         changed: list[Journalled] = [self._followed]
-        for con_id, seen in self._seen.by_instrument().items():
-            line = lines.get(con_id) or self._line(con_id, seen[0].symbol, seen[0].security_type, self._followed)
-            lines[con_id], later = with_later(line, seen)
-            self._seen.put_all(later)
-            changed += later
-            for one in later:
-                self._moves.add(con_id, one.executed_at, one.quantity)
+        for con_id, heard in self._seen.by_instrument().items():
+            line = lines.get(con_id) or self._line(con_id, heard[0].symbol, heard[0].security_type, self._followed)
+            seen = as_held(heard, asked_at)
+            lines[con_id] = with_later(line, seen)
+            self._seen.put_all(seen)
+            changed += seen
+            for one in seen:
+                if one.counted:
+                    self._moves.add(con_id, one.executed_at, one.quantity)
         self._lines = lines
         return PositionChange(fields=journalled(*changed, *lines.values()))
 
@@ -274,9 +277,6 @@ class PositionBook:
         self._doubts.pop(before.con_id, None)
         agreed = before.agreeing()
         line = msgspec.structs.replace(agreed, quantity=before.by_ibkr, since=listed_at, settled=False)
-        again = [
-            msgspec.structs.replace(one, counted=one.executed_at > listed_at)
-            for one in self._seen.around(line.con_id, listed_at)
-        ]
+        again = as_held(self._seen.around(line.con_id, listed_at), listed_at)
         self._seen.put_all(again)
         return PositionChange(events=self._put(before, line, now), fields=journalled(line, *again))

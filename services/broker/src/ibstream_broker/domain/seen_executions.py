@@ -22,6 +22,7 @@ class SeenExecutions:
     def __init__(self, seen: Iterable[SeenExecution] = (), *, kept_max: int = KEPT_MAX) -> None:
         self._kept_max = kept_max
         self._seen: OrderedDict[str, SeenExecution] = OrderedDict()
+        self._of: defaultdict[int, dict[str, SeenExecution]] = defaultdict(dict)
         self._newest: datetime | None = None
         self.put_all(sorted(seen, key=lambda one: one.executed_at))
 
@@ -39,7 +40,7 @@ class SeenExecutions:
     def put_all(self, seen: Iterable[SeenExecution]) -> None:
         """Remember the newest form of each."""
         for one in seen:
-            self._seen[one.field] = one
+            self._seen[one.field] = self._of[one.con_id][one.field] = one
             self._newest = one.executed_at if self._newest is None else max(self._newest, one.executed_at)
 
     def newest(self) -> list[SeenExecution]:
@@ -48,14 +49,12 @@ class SeenExecutions:
 
     def by_instrument(self) -> dict[int, list[SeenExecution]]:
         """All of them, by contract id."""
-        groups: defaultdict[int, list[SeenExecution]] = defaultdict(list)
-        for one in self._seen.values():
-            groups[one.con_id].append(one)
-        return groups
+        return {con_id: list(seen.values()) for con_id, seen in self._of.items()}
 
     def around(self, con_id: int, at: datetime) -> list[SeenExecution]:
-        """Those of an instrument that no clock tells for certain to be before or after an instant."""
-        return [one for one in self._seen.values() if one.con_id == con_id and abs(one.executed_at - at) <= GRACE]
+        """Those of an instrument that no clock tells for certain to be before or after an instant, oldest first."""
+        close = [one for one in self._of.get(con_id, {}).values() if abs(one.executed_at - at) <= GRACE]
+        return sorted(close, key=lambda one: one.executed_at)
 
     def forget_old(self) -> list[SeenExecution]:
         """Forget what IBKR lists no more, and what is too much; returns the forgotten ones, a few at a time."""
@@ -66,4 +65,7 @@ class SeenExecutions:
             if len(self._seen) <= self._kept_max and self._newest - oldest.executed_at <= KEPT_FOR:
                 break
             gone.append(self._seen.pop(field))
+            del self._of[oldest.con_id][field]
+            if not self._of[oldest.con_id]:
+                del self._of[oldest.con_id]
         return gone

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.instrument import ComboLeg, Instrument
 from ibstream.contracts.orders import (
     FINAL_STATUSES,
     OrderEvent,
@@ -32,10 +32,22 @@ from ibstream_broker.domain.inputs import (
     StatusReported,
 )
 from ibstream_broker.domain.lifecycle import Step, published, status_event, step
+from ibstream_broker.domain.reconcile import Reconciliation
 from ibstream_broker.domain.records import OrderRecord
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 ORDER_ID, PERM_ID = 41, 7_000_001
+EPOCH = 1
+"""The session in which the orders of these stories were sent."""
+
+COMBO = Instrument(
+    symbol="AAPL",
+    security_type="BAG",
+    legs=(
+        ComboLeg(instrument=Instrument(symbol="AAPL"), side=Side.BUY),
+        ComboLeg(instrument=Instrument(symbol="MSFT"), side=Side.SELL),
+    ),
+)
 
 
 def submit(**details: Any) -> SubmitOrder:
@@ -57,14 +69,14 @@ def submit(**details: Any) -> SubmitOrder:
 def sent(**details: Any) -> OrderRecord:
     """Its record as it is when the order goes out: journalled, one event told."""
     request = submit(**details.pop("request", {}))
-    record = OrderRecord(request=request, entry_id="1-1", account="DU1", order_id=ORDER_ID, session=1)
+    record = OrderRecord(request=request, entry_id="1-1", account="DU1", order_id=ORDER_ID, epoch=EPOCH)
     journalled, _ = published(record, [status_event(record, NOW)])
     return msgspec.structs.replace(journalled, **details)
 
 
 def working(**details: Any) -> OrderRecord:
     """Its record once IBKR works it."""
-    return sent(status=OrderStatus.SUBMITTED, perm_id=PERM_ID, **details)
+    return sent(status=OrderStatus.SUBMITTED, perm_id=PERM_ID, worked=True, **details)
 
 
 def seen(status: str = "Submitted", *, perm_id: int = PERM_ID, **details: Any) -> OrderSeen:
@@ -77,10 +89,13 @@ def status(word: str, filled: int = 0, *, perm_id: int = PERM_ID, why_held: str 
     return StatusReported(order_id=ORDER_ID, perm_id=perm_id, status=word, filled=Decimal(filled), why_held=why_held)
 
 
-def executed(number: int, quantity: int, *, correction: int = 1, price: str = "49.99") -> Executed:
-    """An execDetails: `correction` counts from 1."""
+def executed(
+    number: int, quantity: int, *, correction: int = 1, price: str = "49.99", leg: int = 0, kind: str = "STK"
+) -> Executed:
+    """An execDetails: `correction` counts from 1, so does the `leg` of a combo; `kind` is the security type."""
+    part = f".{leg + 1:02}" if leg else ""
     return Executed(
-        exec_id=f"0000e0d5.6560a1b2.{number:02}.{correction:02}",
+        exec_id=f"0000e0d5.6560a1b2.{number:02}{part}.{correction:02}",
         order_ref="s-1",
         order_id=ORDER_ID,
         perm_id=PERM_ID,
@@ -91,6 +106,8 @@ def executed(number: int, quantity: int, *, correction: int = 1, price: str = "4
         account="DU1",
         exchange="ISLAND",
         executed_at=NOW,
+        con_id=100 + leg,
+        security_type=kind,
     )
 
 
@@ -109,6 +126,7 @@ def code(number: int, text: str = "") -> CodeReported:
         cancelled=verdict is Verdict.CANCELLED,
         dead_if_new=verdict is Verdict.DEAD,
         advice=verdict is Verdict.ALIVE,
+        cancel_refused=verdict is Verdict.CANCEL_REFUSED,
     )
 
 
@@ -118,6 +136,7 @@ def snapshot(
     completed: Iterable[OrderSeen] = (),
     executions: Iterable[Executed] = (),
     commissions: Iterable[CommissionReported] = (),
+    **details: Any,
 ) -> Snapshot:
     """What IBKR lists."""
     return Snapshot(
@@ -125,7 +144,13 @@ def snapshot(
         completed_orders=list(completed),
         executions=list(executions),
         commissions=list(commissions),
+        **details,
     )
+
+
+def listed(*, epoch: int = EPOCH + 1, **details: Any) -> Reconciliation:
+    """The same, prepared: asked for in the session after that of the orders."""
+    return Reconciliation(snapshot(**details), epoch=epoch)
 
 
 @dataclass

@@ -6,41 +6,80 @@ import pytest
 
 from ibstream.ibkr.codes import CODES, CodeClass, Verdict, classify, order_verdict
 
-REFUSED_WHEN_NEW = [
-    *(103, 106, 107, 109, 110, 111, 113, 154, 163, 164, 200, 201, 203, 320, 321, 328, 334, 336, 337, 343, 351, 355),
-    *(382, 383, 387, 388, 391, 411, 412, 413, 426, 434, 435, 436, 439, 440, 441, 442, 443, 451, 460, 10006, 10015),
-    *(10240, 10242, 10243, 10244, 10245, 10246, 10247, 10248, 10249, 10250, 10251, 10252, 10268, 10269, 10270, 10285),
-    *(10289, 10293, 10318, 10324, 10326, 10340),
+DEAD, ALIVE, UNCLEAR = Verdict.DEAD, Verdict.ALIVE, Verdict.UNCLEAR
+CANCELLED, CANCEL_REFUSED = Verdict.CANCELLED, Verdict.CANCEL_REFUSED
+
+_ROWS: list[tuple[tuple[int, ...], CodeClass, Verdict, Verdict]] = [
+    ((103, 106, 107), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((104,), CodeClass.ORDER_UNKNOWN, UNCLEAR, UNCLEAR),
+    ((105,), CodeClass.MODIFY_REJECTED, ALIVE, ALIVE),
+    ((109, 163, 164, 382, 383, 451), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((110,), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((111, 113), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((133, 134, 135), CodeClass.ORDER_UNKNOWN, UNCLEAR, UNCLEAR),
+    ((136, 161, 10148), CodeClass.CANCEL_REJECTED, CANCEL_REFUSED, CANCEL_REFUSED),
+    ((154,), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((158, 159), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((200,), CodeClass.UNKNOWN_CONTRACT, DEAD, UNCLEAR),
+    ((201, 203), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((202,), CodeClass.ORDER_CANCELLED, CANCELLED, CANCELLED),
+    ((320, 321), CodeClass.VALIDATION, DEAD, UNCLEAR),
+    ((322,), CodeClass.VALIDATION, UNCLEAR, UNCLEAR),
+    ((328, 329), CodeClass.MODIFY_REJECTED, ALIVE, ALIVE),
+    ((334, 336, 337, 343, 391), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((354,), CodeClass.NO_PERMISSION, UNCLEAR, UNCLEAR),
+    ((355, 388, 10250), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((387,), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((399, 481), CodeClass.ORDER_WARNING, ALIVE, ALIVE),
+    ((404,), CodeClass.ORDER_HELD, ALIVE, ALIVE),
+    ((351, 411), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((412, 460), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((413,), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((426, 434, 435, 436), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((400, 439, 440, 441, 442, 443), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((2102,), CodeClass.MODIFY_REJECTED, ALIVE, ALIVE),
+    ((2109, 2111, 2137, 2161), CodeClass.ORDER_WARNING, ALIVE, ALIVE),
+    ((10006, 10015), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((10147, 10149), CodeClass.ORDER_UNKNOWN, UNCLEAR, UNCLEAR),
+    ((10240,), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    (tuple(range(10242, 10253)), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((10285, 10289, 10293, 10318), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
+    ((10311, 10327, 10329, 10349), CodeClass.ORDER_WARNING, ALIVE, ALIVE),
+    ((10324, 10326, 10328), CodeClass.ORDER_UNKNOWN, UNCLEAR, UNCLEAR),
+    ((10268, 10269, 10270, 10340), CodeClass.ORDER_REJECTED, DEAD, UNCLEAR),
 ]
-ALIVE = [105, 329, 399, 404, 481, 2102, 2109, 2111, 2137, 2161, 10311, 10327, 10329, 10349]
-UNCLEAR = [100, 104, 133, 134, 135, 136, 161, 322, 354, 10147, 10148, 10149, 10328]
+ORDER_CODES = [(code, kind, new, working) for codes, kind, new, working in _ROWS for code in codes]
+"""What IBKR says on an order's id: its class, and what it means for a new order and for one that was seen working."""
 
 
-@pytest.mark.parametrize("code", REFUSED_WHEN_NEW)
-def test_a_refusal_kills_a_new_order_and_leaves_a_working_one_unclear(code: int) -> None:
-    """On an order that IBKR has shown as its own it refuses a change, and the order may live on."""
-    assert order_verdict(code, "", acknowledged=False) is Verdict.DEAD
-    assert order_verdict(code, "", acknowledged=True) is Verdict.UNCLEAR
+@pytest.mark.parametrize(("code", "kind", "as_new", "when_working"), ORDER_CODES)
+def test_what_a_code_says_about_an_order(code: int, kind: CodeClass, as_new: Verdict, when_working: Verdict) -> None:
+    """A refusal kills a new order alone: on a working one it may mean a change. Advice never kills; ib_async lets it.
+
+    Stock ib_async called 15 orders cancelled on 10349, and all of them filled.
+    """
+    assert classify(code) is kind
+    assert order_verdict(code, "", acknowledged=False) is as_new
+    assert order_verdict(code, "", acknowledged=True) is when_working
+
+
+def test_the_rows_hold_every_code_that_is_only_about_orders() -> None:
+    """One that is listed and not tested could be moved to another class unseen."""
+    about_orders = {kind for kind in CodeClass if kind.value.startswith(("order_", "modify_", "cancel_"))}
+    assert {code for code, kind in CODES.items() if kind in about_orders} <= {row[0] for row in ORDER_CODES}
 
 
 @pytest.mark.parametrize("acknowledged", [False, True])
-@pytest.mark.parametrize("code", ALIVE)
-def test_advice_never_kills(code: int, acknowledged: bool) -> None:
-    """Stock ib_async calls the order cancelled on several of these; 15 such orders were all filled."""
-    assert order_verdict(code, "", acknowledged=acknowledged) is Verdict.ALIVE
-
-
-@pytest.mark.parametrize("acknowledged", [False, True])
-@pytest.mark.parametrize("code", [*UNCLEAR, 9999, 2199])
-def test_what_does_not_say_whether_the_order_lives_is_unclear(code: int, acknowledged: bool) -> None:
-    """And so is every code that nobody has listed."""
+@pytest.mark.parametrize("code", [100, 9999, 2199, -1, 0])
+def test_what_nobody_has_listed_is_unclear(code: int, acknowledged: bool) -> None:
+    """So is what is listed as something else: too many messages may have stopped the order or not."""
     assert order_verdict(code, "", acknowledged=acknowledged) is Verdict.UNCLEAR
 
 
-@pytest.mark.parametrize("acknowledged", [False, True])
-def test_202_says_cancelled(acknowledged: bool) -> None:
-    """With or without an acknowledgement before."""
-    assert order_verdict(202, "Order Canceled - reason:", acknowledged=acknowledged) is Verdict.CANCELLED
+def test_read_only_refuses_a_new_order() -> None:
+    """ib_async leaves such an order active for ever."""
+    text = "Error validating request: The API interface is currently in Read-Only mode."
+    assert order_verdict(321, text, acknowledged=False) is Verdict.DEAD
 
 
 @pytest.mark.parametrize(

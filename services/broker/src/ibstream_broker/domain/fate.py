@@ -58,7 +58,7 @@ def never_reached(record: OrderRecord, lists: Reconciliation, *, floor: int) -> 
     """
     if record.is_final or record.status not in _UNANSWERED or record.session_lost or record.resent:
         return False
-    if record.acknowledged or record.worked or record.executions or record.order_id <= 0:
+    if record.acknowledged or record.has_worked or record.order_id <= 0:
         return False
     snapshot = lists.snapshot
     if snapshot.volatile or not snapshot.executions_complete or record.epoch >= lists.epoch:
@@ -80,7 +80,7 @@ def fate(
         return view.of_unsent(record)
     if view.is_held(record) and view.will_not_be_completed():
         return _CANCEL
-    if lists.mentions(record) or record.worked or record.status not in _UNANSWERED:
+    if lists.mentions(record) or record.has_worked or record.status not in _UNANSWERED:
         return _FOUND
     return _WAIT
 
@@ -127,7 +127,7 @@ class _Group:
     def is_held(self, record: OrderRecord) -> bool:
         """Whether it is the parent of a bracket, and waits at the Gateway for the rest of it, or may do so unlisted."""
         link = record.link
-        if link is None or link.kind is not GroupKind.BRACKET or link.parent or link.transmit or record.worked:
+        if link is None or link.kind is not GroupKind.BRACKET or link.parent or link.transmit or record.has_worked:
             return False
         if record.epoch >= self._lists.epoch:  # the rest may still be on its way
             return False

@@ -39,14 +39,12 @@ from ibstream_broker.domain.steps import (
     status_event,
 )
 
-__all__ = ["TEXT_CHARACTERS_MAX", "Step", "folded", "moved", "published", "risen", "status_event", "step"]
+__all__ = ["TEXT_CHARACTERS_MAX", "Step", "folded", "modify_asked", "moved", "published", "risen", "status_event", "step"]
 
 _TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
 """The types whose stop price stays where it was put; a trailing one moves by itself."""
 
 _TIMES_IN_FORCE = frozenset(one.value for one in TimeInForce)
-
-_WORKING = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
 
 
 def step(record: OrderRecord, happened: OrderInput, now: datetime) -> Step:
@@ -77,6 +75,17 @@ def risen(record: OrderRecord, happened: OrderInput) -> bool:
     if record.status is not OrderStatus.FILLED:
         return True
     return isinstance(happened, OrderSeen) and happened.quantity is not None and happened.quantity > record.filled
+
+
+def modify_asked(record: OrderRecord, quantity: Decimal) -> Step:
+    """Journalled before a modify goes out: until IBKR shows what came of it, the old quantity does not end the order.
+
+    Of several modifies on their way the largest counts.
+    """
+    if record.is_final:
+        return record, ()
+    largest = max(quantity, record.modify_quantity or quantity)
+    return silently(record, msgspec.structs.replace(record, modify_quantity=largest))
 
 
 def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
@@ -128,23 +137,22 @@ def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> 
     if record.is_final:
         return silently(record, known)
     known = msgspec.structs.replace(known, reported_filled=max(record.reported_filled, reported.filled))
+    why = reported.why_held and f"held: {reported.why_held}"
     match word(reported.status, reported.why_held):
         case Word.WORKING:
-            return alive(record, known, now, reported.why_held and f"held: {reported.why_held}")
-        case Word.ON_ITS_WAY:
-            return silently(record, known)
+            return alive(record, known, now, why)
         case Word.CANCELLING if known.status is not OrderStatus.PENDING_CANCEL:
             return moved_by(record, known, Trigger.CANCELLING, now)
-        case Word.CANCELLING:
-            return silently(record, known)
         case Word.CANCELLED:
             return ended(record, known, now)
         case Word.FILLED if reported.filled > 0:
             return _filled_whole(record, known, reported.filled, now)
         case Word.INACTIVE if known.status is not OrderStatus.UNKNOWN:
-            text = f"IBKR calls it inactive{reported.why_held and f', held: {reported.why_held}'}"
+            text = why or "IBKR calls it inactive"
             return moved_by(record, known, Trigger.UNCLEAR, now, reason=Reason.NO_ANSWER, text=text)
-        case _:
+        case Word.ON_ITS_WAY | Word.CANCELLING | Word.INACTIVE:
+            return silently(record, known)
+        case _:  # filled, and nothing of it; or a word that nobody has listed
             return silently(record, msgspec.structs.replace(known, doubted=True))
 
 
@@ -164,7 +172,7 @@ def _on_code(record: OrderRecord, reported: CodeReported, now: datetime) -> Step
         return advised(record, record, now, text, code)
     if reported.cancelled:
         return ended(record, record, now, text=text, code=code)
-    if reported.cancel_refused and record.status in _WORKING:
+    if reported.cancel_refused and record.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED):
         return advised(record, msgspec.structs.replace(record, doubted=True), now, text, code)
     if reported.dead_if_new and _is_new(record):
         return moved_by(record, record, Trigger.REFUSED, now, reason=Reason.REJECTED_BY_IBKR, text=text, code=code)
@@ -178,5 +186,4 @@ def _is_new(record: OrderRecord) -> bool:
     Of one that was seen working it may refuse a change, of one that was sent twice the second copy, and where a cancel is on
     its way that.
     """
-    may_be_another = record.worked or record.resent or record.cancel_requested or record.filled > 0
-    return not may_be_another and record.status not in _WORKING
+    return not (record.has_worked or record.resent or record.cancel_requested)

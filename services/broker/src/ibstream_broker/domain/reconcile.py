@@ -181,7 +181,7 @@ def _completed(record: OrderRecord, seen: OrderSeen, lists: Reconciliation, now:
     if meaning is Word.FILLED:
         # Its executions may be older than what IBKR still tells; the outcome is certain all the same.
         return moved_by(record, known, Trigger.WHOLE, now, text=seen.text)
-    if meaning is Word.INACTIVE and not (known.worked or known.filled):
+    if meaning is Word.INACTIVE and not known.has_worked:
         return _refused(record, known, now, seen.text or known.text)
     if lists.snapshot.executions_complete:  # what a status counted and nobody lists is older than the lists
         known = msgspec.structs.replace(known, reported_filled=known.filled)
@@ -207,9 +207,9 @@ def _missing(record: OrderRecord, lists: Reconciliation, now: datetime) -> Step:
         return moved(absent, OrderStatus.UNKNOWN, now, reason=Reason.NO_ANSWER, text=text, code=record.code)
     if now - record.missing_since < GONE_AFTER:
         return record, ()
-    if record.refused and not record.worked:
+    if record.refused and not record.has_worked:
         return _refused(record, record, now, record.text)
-    if record.acknowledged or record.worked:
+    if record.acknowledged or record.has_worked:
         return record, ()
     return never_there(record, now, Reason.NO_ANSWER, "IBKR never got it")
 
@@ -221,7 +221,7 @@ def _refused(before: OrderRecord, known: OrderRecord, now: datetime, text: str) 
 def may_be_on_its_way(record: OrderRecord, lists: Reconciliation, now: datetime) -> bool:
     """Journalled in the very session of these lists and not answered: it can still be sent, until its time is over."""
     waits = record.status in (OrderStatus.PENDING_SUBMIT, OrderStatus.PENDING_CANCEL)
-    is_new = not (record.acknowledged or record.worked)
+    is_new = not (record.acknowledged or record.has_worked)
     in_time = record.valid_until is None or now <= record.valid_until
     return waits and is_new and in_time and record.epoch >= lists.epoch
 
@@ -236,7 +236,7 @@ def never_there(record: OrderRecord, now: datetime, reason: Reason, text: str) -
 def _forgotten(record: OrderRecord, now: datetime) -> Step:
     """A market that keeps nothing over its end: what it does not list is not there any more."""
     text = "the simulated market forgot it"
-    if not (record.acknowledged or record.worked):
+    if not (record.acknowledged or record.has_worked):
         return never_there(record, now, Reason.NO_ANSWER, text)
     reason = Reason.CANCEL_REQUESTED if record.cancel_requested else Reason.CANCELLED_BY_IBKR
     return moved_by(record, record, Trigger.ENDED, now, reason=reason, text=text)

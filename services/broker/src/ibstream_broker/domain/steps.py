@@ -21,8 +21,6 @@ TEXT_CHARACTERS_MAX = 4096
 ADVICE_TOLD_MAX = 8
 """Different pieces of advice remembered per order; what was told before these is told again."""
 
-_WORKING = (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
-
 
 def published(record: OrderRecord, events: Sequence[OrderEvent]) -> Step:
     """Number the events and count the revision."""
@@ -63,7 +61,7 @@ def moved(
         reason=reason,
         text=text,
         code=code,
-        worked=record.worked or record.status in _WORKING or status in _WORKING,
+        worked=record.has_worked or status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED),
         missing_since=None if status is not OrderStatus.UNKNOWN else record.missing_since,
     )
     return published(changed, [status_event(changed, now)])

@@ -1,177 +1,104 @@
-"""What is refused before anything is journalled, and why."""
+"""What may go out now: by the session, a halt, the Gateway's mode and restart, and the journal."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from datetime import time, timedelta
+from zoneinfo import ZoneInfo
 
-import msgspec
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from unit.broker.stories import NOW, Story, executed, sent, submit, working
+from unit.broker.stories import NOW
 
-from ibstream.contracts.orders import OrderStatus, OrderType, Reason
+from ibstream.contracts.orders import Reason
 from ibstream.contracts.system import ConnectionState, Halt
-from ibstream_broker.domain.gate import Refusal, check_account, check_modify, check_price_tick, gate, validate
+from ibstream_broker.domain.gate import Refusal, Standing, gate
+from ibstream_broker.domain.restart_window import RestartWindow
 
-VALID_FOR = timedelta(seconds=30)
-CENT = Decimal("0.01")
-
-
-def refused(**details: object) -> Refusal | None:
-    """What `validate` says to an order with these details."""
-    return validate(submit(**details), now=NOW, valid_for=VALID_FOR)
+HALT = Halt(who="ops", why="drill", at=NOW)
+IN_A_MOMENT = RestartWindow((NOW + timedelta(seconds=30)).time(), ZoneInfo("UTC"))
+LONG = "x" * 10_000
 
 
-def test_a_sound_order_passes() -> None:
-    """Limit and market."""
-    assert refused() is None
-    assert refused(order_type=OrderType.MARKET, limit_price=None) is None
+def ready(**details: object) -> Standing:
+    """A standing in which everything may go out, but for these details."""
+    standing = Standing(state=ConnectionState.READY, session_since=NOW - timedelta(hours=1))
+    for name, value in details.items():
+        assert hasattr(standing, name)
+        setattr(standing, name, value)
+    return standing
 
 
-@pytest.mark.parametrize(
-    "quantity", ["0", "-0", "-1", "-1e999999", "NaN", "sNaN", "Infinity", "-Infinity", "0.5", "100.000001", "1e-999999",
-                 "1000001", "1e999999", "9" * 5000, "-" + "9" * 5000],
-)  # fmt: skip
-def test_a_quantity_that_is_no_number_of_shares_is_refused(quantity: str) -> None:
-    """Whatever it is, in a sentence that fits the contract's text."""
-    refusal = refused(quantity=Decimal(quantity))
-    assert refusal is not None
-    assert refusal.reason is Reason.INVALID_QUANTITY
-    assert len(refusal.text) < 200
-
-
-@pytest.mark.parametrize("quantity", ["1", "1e2", "100.0", "1000000", "1E+6"])
-def test_whole_quantities_pass_however_they_are_written(quantity: str) -> None:
-    """`1e2` is a hundred."""
-    assert refused(quantity=Decimal(quantity)) is None
-
-
-@pytest.mark.parametrize(
-    "price", [None, "0", "-0.01", "NaN", "sNaN", "Infinity", "-Infinity", "1e999999", "-1e999999", "1e-999999",
-              "0.000001", "10000000.01", "-" + "9" * 5000],
-)  # fmt: skip
-def test_a_limit_price_that_is_no_price_is_refused(price: str | None) -> None:
-    """Missing, not positive, not finite, or beyond all measure."""
-    refusal = refused(limit_price=None if price is None else Decimal(price))
-    assert refusal is not None
-    assert refusal.reason is Reason.INVALID_PRICE
-    assert len(refusal.text) < 200
-
-
-def test_a_market_order_with_a_limit_price_is_refused() -> None:
-    """One of the two is a mistake, and nobody can say which."""
-    refusal = refused(order_type=OrderType.MARKET)
-    assert refusal is not None
-    assert refusal.reason is Reason.INVALID_PRICE
-
-
-@given(st.decimals(allow_nan=True, allow_infinity=True), st.decimals(allow_nan=True, allow_infinity=True))
-def test_no_number_gets_past_the_gate_that_cannot_be_sent_exactly(quantity: Decimal, price: Decimal) -> None:
-    """What passes is whole, on the tick, and the same after the way through IBKR's floats."""
-    request = submit(quantity=quantity, limit_price=price)
-    if validate(request, now=NOW, valid_for=VALID_FOR) is None and check_price_tick(price, CENT) is None:
-        assert int(quantity) == quantity
-        assert Decimal(str(float(price))) == price
-
-
-@pytest.mark.parametrize(
-    ("price", "tick", "passes"),
-    [
-        ("50.00", "0.01", True),
-        ("50.005", "0.01", False),
-        ("50.005", "0.005", True),
-        ("50.05", "0.05", True),
-        ("50.07", "0.05", False),
-        ("50.0000000000000000000000000000000000001", "0.01", False),
-        ("9999999.9999", "0.0001", True),
-        ("50.123", "0", True),
-        (None, "0.01", True),
-    ],
-)
-def test_prices_stand_on_the_tick(price: str | None, tick: str, passes: bool) -> None:
-    """Exactly, without floats; a tick that is not known refuses nothing."""
-    refusal = check_price_tick(None if price is None else Decimal(price), Decimal(tick))
-    assert (refusal is None) is passes
-    assert passes or (refusal is not None and refusal.reason is Reason.INVALID_PRICE)
-
-
-@pytest.mark.parametrize(
-    ("details", "reason"),
-    [
-        ({"requested_at": NOW - VALID_FOR}, None),
-        ({"requested_at": NOW - VALID_FOR - timedelta(microseconds=1)}, Reason.EXPIRED),
-        ({"valid_until": NOW}, None),
-        ({"valid_until": NOW - timedelta(microseconds=1)}, Reason.EXPIRED),
-        ({"requested_at": NOW - timedelta(days=1), "valid_until": NOW + timedelta(days=1)}, None),
-        ({"requested_at": NOW + VALID_FOR}, None),
-        ({"requested_at": NOW + VALID_FOR + timedelta(microseconds=1)}, Reason.INVALID_TIME),
-        ({"requested_at": datetime.max.replace(tzinfo=UTC)}, Reason.INVALID_TIME),
-        ({"requested_at": datetime.min.replace(tzinfo=UTC)}, Reason.EXPIRED),
-        ({"valid_until": datetime.max.replace(tzinfo=UTC)}, None),
-        ({"valid_until": datetime.min.replace(tzinfo=UTC)}, Reason.EXPIRED),
-    ],
-)
-def test_orders_have_their_time(details: dict[str, datetime], reason: Reason | None) -> None:
-    """Not after it has run out; and not by a clock that is wrong, which would make them valid for ever."""
-    refusal = refused(**details)
-    assert (refusal.reason if refusal is not None else None) == reason
+def reasons(standing: Standing) -> dict[str, Reason | None]:
+    """Why each kind of request is refused."""
+    refusals = {
+        "order": standing.refuses_orders(NOW),
+        "modify": standing.refuses_modifies(NOW),
+        "what_if": standing.refuses_what_ifs(NOW),
+        "cancel": standing.refuses_changes(NOW),
+    }
+    assert all(refusal is None or 0 < len(refusal.text) < 1000 for refusal in refusals.values())
+    return {kind: None if refusal is None else refusal.reason for kind, refusal in refusals.items()}
 
 
 @pytest.mark.parametrize("state", list(ConnectionState))
-def test_only_a_ready_session_lets_orders_pass(state: ConnectionState) -> None:
-    """Every other state has its reason."""
+def test_only_a_ready_session_lets_anything_pass(state: ConnectionState) -> None:
+    """Every other state has its reason, cancels included: order ids mean nothing before they are reconciled."""
+    expected = {
+        ConnectionState.READY: None,
+        ConnectionState.DEGRADED: Reason.LINK_LOST,
+        ConnectionState.SYNCHRONISING: Reason.RECONCILING,
+    }.get(state, Reason.GATEWAY_DISCONNECTED)
+    assert set(reasons(ready(state=state, why="because")).values()) == {expected}
     refusal = gate(state, "because")
-    if state is ConnectionState.READY:
-        assert refusal is None
-        return
-    assert refusal is not None
-    expected = {ConnectionState.DEGRADED: Reason.LINK_LOST, ConnectionState.SYNCHRONISING: Reason.RECONCILING}
-    assert refusal.reason is expected.get(state, Reason.GATEWAY_DISCONNECTED)
-    assert refusal.text.endswith(": because")
+    assert refusal is None or refusal.text.endswith(": because")
+
+
+def test_nothing_goes_out_before_anything_is_known() -> None:
+    """A standing begins closed."""
+    assert set(reasons(Standing()).values()) == {Reason.GATEWAY_DISCONNECTED}
+
+
+@pytest.mark.parametrize(
+    ("details", "refused", "reason"),
+    [
+        ({}, set(), None),
+        ({"halt": HALT}, {"order", "modify"}, Reason.HALTED),
+        ({"read_only": "The API interface is in Read-Only mode"}, {"order", "modify", "what_if"}, Reason.READ_ONLY_API),
+        ({"not_durable": "Redis has no append-only file"}, {"order"}, Reason.JOURNAL_NOT_DURABLE),
+        ({"window": IN_A_MOMENT}, {"order", "modify"}, Reason.RESTART_WINDOW),
+        ({"window": RestartWindow(time(3), ZoneInfo("UTC"))}, set(), None),
+    ],
+)  # fmt: skip
+def test_what_holds_back_what(details: dict[str, object], refused: set[str], reason: Reason | None) -> None:
+    """Cancels pass a halt, a restart and every mode."""
+    found = reasons(ready(**details))
+    assert {kind for kind, why in found.items() if why is not None} == refused
+    assert set(found.values()) <= {reason, None}
 
 
 def test_a_halt_refuses_before_anything_else() -> None:
-    """With who and why."""
-    refusal = gate(ConnectionState.READY, "", Halt(who="ops", why="drill", at=NOW))
-    assert refusal == Refusal(Reason.HALTED, "halted by ops: drill")
+    """With who and why, even without a session: it is what a person will look for."""
+    assert gate(ConnectionState.READY, "", HALT) == Refusal(Reason.HALTED, "halted by ops: drill")
+    assert reasons(ready(halt=HALT, state=ConnectionState.IDLE))["order"] is Reason.HALTED
+    assert reasons(ready(halt=HALT, state=ConnectionState.IDLE))["cancel"] is Reason.GATEWAY_DISCONNECTED
 
 
-def test_one_session_trades_one_account() -> None:
-    """Its own may be named or left out."""
-    assert check_account("", "DU1") is None
-    assert check_account("DU1", "DU1") is None
-    refusal = check_account("U2", "DU1")
-    assert refusal is not None
-    assert refusal.reason is Reason.INVALID_ACCOUNT
+@pytest.mark.parametrize("name", ["why", "read_only", "not_durable"])
+def test_what_others_said_is_cut(name: str) -> None:
+    """A text of any length leaves room for what to do."""
+    standing = ready(**{name: LONG})
+    if name == "why":
+        standing.state = ConnectionState.DEGRADED
+    assert reasons(standing)["order"] is not None
 
 
-@pytest.mark.parametrize("status", list(OrderStatus))
-def test_only_an_order_that_is_known_to_work_is_changed(status: OrderStatus) -> None:
-    """IBKR would take the change of an order that never arrived for a new one."""
-    refusal = check_modify(msgspec.structs.replace(working(), status=status), submit())
-    reasons = {
-        OrderStatus.SUBMITTED: None,
-        OrderStatus.PARTIALLY_FILLED: None,
-        OrderStatus.PENDING_SUBMIT: Reason.NO_ANSWER,
-        OrderStatus.UNKNOWN: Reason.NO_ANSWER,
-        OrderStatus.PENDING_CANCEL: Reason.CANCEL_REQUESTED,
+def test_the_texts_say_what_to_do() -> None:
+    """Where to turn off the read-only mode, which setting trades without a durable journal, when to ask again."""
+    texts = {
+        "READ_ONLY_API=no": ready(read_only="read only"),
+        "SA_BROKER__JOURNAL_DURABILITY": ready(not_durable="no"),
+        "15:00 UTC": ready(window=IN_A_MOMENT),
     }
-    assert (refusal.reason if refusal else None) == reasons.get(status, Reason.ORDER_IS_FINAL)
-
-
-def test_an_order_without_a_permanent_id_is_not_changed() -> None:
-    """Whatever its status says."""
-    refusal = check_modify(sent(status=OrderStatus.SUBMITTED), submit())
-    assert refusal is not None
-    assert refusal.reason is Reason.NO_ANSWER
-
-
-@pytest.mark.parametrize(("quantity", "passes"), [(39, False), (40, False), (41, True), (100, True)])
-def test_a_quantity_below_what_is_filled_is_refused(quantity: int, passes: bool) -> None:
-    """Nothing would be left to change."""
-    record = Story(working()).take(executed(1, 40)).record
-    refusal = check_modify(record, submit(quantity=Decimal(quantity)))
-    assert (refusal is None) is passes
-    assert passes or (refusal is not None and refusal.reason is Reason.INVALID_QUANTITY)
+    for expected, standing in texts.items():
+        refusal = standing.refuses_orders(NOW)
+        assert refusal is not None
+        assert expected in refusal.text

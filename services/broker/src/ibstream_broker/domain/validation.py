@@ -79,11 +79,8 @@ def validate_group(group: SubmitGroup, *, now: datetime, valid_for: timedelta) -
     late = expired(group, now=now, valid_for=valid_for)
     if late is not None:
         return {order.client_order_id: late for order in group.orders}
-    wrong = wrong_in_group(group)
-    for order in group.orders:
-        refusal = check_order(order, now=now)
-        if refusal is not None:
-            wrong.setdefault(order.client_order_id, refusal)
+    alone = {one.client_order_id: refusal for one in group.orders if (refusal := check_order(one, now=now)) is not None}
+    wrong = alone or wrong_in_group(group)  # numbers that are none cannot be compared with others
     return refusals_of(group, wrong) if wrong else None
 
 

@@ -28,7 +28,7 @@ from unit.broker.stories import (
 )
 
 from ibstream.contracts.orders import FINAL_STATUSES, CommissionCharged, OrderStatus, Reason
-from ibstream_broker.domain.inputs import OrderSeen
+from ibstream_broker.domain.inputs import Executed, OrderSeen
 from ibstream_broker.domain.reconcile import GONE_AFTER, Reconciliation, external, orphaned, reconcile, session_lost
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import WORDS
@@ -174,15 +174,12 @@ def test_absence_is_proved_anew_in_every_session() -> None:
 
 WORDS_LISTED = [*WORDS, "Suspended"]
 DETAILS: list[dict[str, Any]] = [{}, {"executions_complete": False}, {"volatile": True}, {"epoch": EPOCH}]
-LISTS = [
-    listed(executions=fills, **details, **({where: [seen(said)]} if said else {}))
-    for where, said in [
-        ("is_open", ""),
-        *((where, said) for where in ("is_open", "completed") for said in WORDS_LISTED),
-    ]
-    for fills in ([], [executed(1, 40)], [executed(1, 100)])
-    for details in DETAILS
+PLACES: list[dict[str, Any]] = [
+    {},
+    *({where: [seen(said)]} for where in ("is_open", "completed") for said in WORDS_LISTED),
 ]
+FILLS: list[list[Executed]] = [[], [executed(1, 40)], [executed(1, 100)]]
+LISTS = [listed(executions=fills, **place, **details) for place in PLACES for fills in FILLS for details in DETAILS]
 
 
 @pytest.mark.parametrize("status", list(OrderStatus))

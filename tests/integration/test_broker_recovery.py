@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from decimal import Decimal
 
 from support import eventually, run
@@ -12,9 +11,11 @@ from ibstream.bus import Bus
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import OrderStatus, Side, SubmitOrder
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.runtime.service import Slot
 from ibstream_broker.adapters.journal import OrderJournal
 from ibstream_broker.adapters.stub import ACCOUNT, PaperStubBroker
+from ibstream_broker.configured import BrokerOptions
 from ibstream_broker.domain.inputs import Executed, OrderSeen, Snapshot
 from ibstream_broker.domain.lifecycle import published, status_event
 from ibstream_broker.domain.records import OrderRecord
@@ -56,7 +57,7 @@ def test_an_order_that_changes_while_the_lists_come_is_looked_up_once_more(redis
     async def scenario() -> None:
         async with Bus(redis_url, client_name="test") as bus:
             port, stop = Outrun(clock=SYSTEM_CLOCK), asyncio.Event()
-            service = port.service = BrokerService(bus, port, valid_for=timedelta(seconds=30), clock=SYSTEM_CLOCK)
+            service = port.service = BrokerService(bus, port, BrokerOptions(), clock=SYSTEM_CLOCK)
             request = SubmitOrder(
                 client_order_id=NAME,
                 strategy="test",
@@ -73,11 +74,13 @@ def test_an_order_that_changes_while_the_lists_come_is_looked_up_once_more(redis
                 perm_id=77,
                 status=OrderStatus.SUBMITTED,
             )
-            await OrderJournal(bus, 1).commit(*published(record, [status_event(record, SYSTEM_CLOCK.now())]))
+            record, events = published(record, [status_event(record, SYSTEM_CLOCK.now())])
+            await OrderJournal(bus, 1).commit([record], events)
             inbox_worker, *_ = service.workers(Slot(0, 1))
             working = asyncio.create_task(inbox_worker(stop))
             await eventually(lambda: service.details()["working_orders"] == 1, what="the journal loaded")
-            await service._reconcile()
+            await port.connect(1)
+            await service.synchronise(ConnectionEvent(Trigger.CONNECTED))
             ended = await OrderJournal(bus, 1).load(NAME)
             assert ended is not None
             assert (ended.status, ended.filled) == (OrderStatus.CANCELLED, Decimal(50))

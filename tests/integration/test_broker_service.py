@@ -34,7 +34,10 @@ from ibstream.contracts.orders import (
 from ibstream.contracts.registry import ORDER_REQUESTS, SYSTEM_CONTROL
 from ibstream.contracts.system import ConnectionState, Halt, Resume
 from ibstream.runtime.clock import SYSTEM_CLOCK
-from ibstream_broker import service as service_module
+from ibstream.simulation.instruments import InstrumentMaster
+from ibstream.simulation.market import Market
+from ibstream.simulation.matching import MatchingEngine
+from ibstream_broker import recovery as recovery_module
 from ibstream_broker.adapters.journal import OrderJournal
 from ibstream_broker.adapters.simulated import SimulatedBroker
 from ibstream_broker.domain import reconcile as reconcile_module
@@ -245,7 +248,7 @@ def test_without_a_gateway_every_order_is_rejected_once_and_the_service_lives(re
         port = free_port()
         settings = settings_for(port)
         async with running(redis_url, settings, gateway_port(settings)) as rig:
-            await rig.orders.send(*(submit(f"o-{number}") for number in range(5)), cancel("o-1"))
+            await rig.orders.send(*(submit(f"o-{number}") for number in range(5)))
             for number in range(5):
                 outcome = await rig.orders.outcome(f"o-{number}")
                 assert (outcome.status, outcome.reason) == (S.REJECTED, Reason.GATEWAY_DISCONNECTED)
@@ -355,13 +358,14 @@ def test_an_order_that_never_left_is_resolved_and_mistaken_for_nothing_else(
                 assert (await orders.steps("other"))[-1][0] is S.UNKNOWN
                 assert placed(gateway.state) == []
 
-    monkeypatch.setattr(service_module, "RESOLVE_INTERVAL_S", 0.2)
+    monkeypatch.setattr(recovery_module, "SOON_S", 0.2)
     run(scenario())
 
 
 async def _journal(bus: Bus, request: SubmitOrder, account: str, order_id: int) -> None:
-    record = OrderRecord(request=request, entry_id="1-1", account=account, order_id=order_id, session=1)
-    await OrderJournal(bus, 0).commit(*published(record, [status_event(record, SYSTEM_CLOCK.now())]))
+    record = OrderRecord(request=request, entry_id="1-1", account=account, order_id=order_id)
+    record, events = published(record, [status_event(record, SYSTEM_CLOCK.now())])
+    await OrderJournal(bus, 0).commit([record], events)
 
 
 class FreezesRedis(SimulatedBroker):
@@ -384,8 +388,7 @@ def test_an_order_whose_time_ran_out_while_it_was_journalled_is_not_sent(
     """Redis stood still for longer than the order was good for; if it was still good, it goes out, once."""
 
     async def scenario() -> None:
-        simulation = simulated_port()
-        port = FreezesRedis(simulation._engine, simulation._instruments, clock=SYSTEM_CLOCK)
+        port = FreezesRedis(MatchingEngine(Market(7)), InstrumentMaster(SYMBOLS), clock=SYSTEM_CLOCK)
         async with private_server() as server, running(server.url, simulated_settings(), port) as rig:
             await rig.ready()
             port.server = server
@@ -397,7 +400,8 @@ def test_an_order_whose_time_ran_out_while_it_was_journalled_is_not_sent(
             outcome = await rig.orders.outcome("a")
             assert outcome.status is status
             assert outcome.reason is (Reason.EXPIRED if status is S.REJECTED else Reason.NONE)
-            assert len(port._completed) == (status is S.FILLED)
+            completed = (await port.snapshot()).completed_orders
+            assert len(completed) == (status is S.FILLED)
 
     run(scenario())
 

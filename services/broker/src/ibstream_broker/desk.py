@@ -90,7 +90,9 @@ class Desk:
                         too_many.append(item)
                     else:
                         self._check(item)
-                        self._lookups.start(item, self._changes.instruments_of(item), self._group)
+                        is_refused = self._is_refused(item)  # then nothing need be looked up, or can be
+                        instruments = () if is_refused else self._changes.instruments_of(item)
+                        self._lookups.start(item, instruments, self._group)
                 case other:
                     raise AssertionError(f"{other} is not of this stream")
         for start in range(0, len(too_many), BATCH_MAX):

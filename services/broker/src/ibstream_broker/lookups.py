@@ -31,7 +31,7 @@ class Lookups:
     def start(self, item: Waiting, instruments: Sequence[Instrument], group: asyncio.TaskGroup) -> None:
         """Line the item up at once where its instruments are known, else when they are."""
         unknown = [one for one in dict.fromkeys(instruments) if self._port.known_terms(one) is None]
-        if not unknown or item.refusals:
+        if not unknown:
             self._line_up(item)
             return
         self._orders.update(dict.fromkeys(item.client_order_ids, item))

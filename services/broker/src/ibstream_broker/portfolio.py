@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 
@@ -9,9 +10,9 @@ import msgspec
 
 from ibstream.bus import Bus, Publisher
 from ibstream.contracts.base import encode
-from ibstream.contracts.portfolio import AccountValueChanged, PositionChanged
+from ibstream.contracts.portfolio import AccountValueChanged, PositionChanged, PositionMismatch
 from ibstream.contracts.registry import PORTFOLIO_EVENTS, account_key, positions_key
-from ibstream_broker.domain.inputs import AccountValueReported, PortfolioInput, PositionReported, PositionsListed
+from ibstream_broker.domain.inputs import AccountValueReported, PnlReported, PortfolioInput, PositionReported, PositionsListed
 
 ZERO = Decimal(0)
 
@@ -23,6 +24,14 @@ class Portfolio:
         self._bus = bus
         self._publisher = Publisher(bus)
         self._told: dict[tuple[str, ...], PositionReported | AccountValueReported] = {}
+
+    async def tell_all(self, reports: Sequence[PortfolioInput | PositionMismatch], now: datetime) -> None:
+        """Publish each report that says something new. May be repeated until it succeeds."""
+        for report in reports:
+            if isinstance(report, PositionMismatch):
+                await self._publisher.publish(PORTFOLIO_EVENTS, report)
+            elif not isinstance(report, PnlReported):
+                await self.tell(report, now)
 
     async def tell(self, reported: PortfolioInput, now: datetime) -> None:
         """Publish a report unless it says what was said last. May be repeated until it succeeds."""

@@ -52,8 +52,9 @@ class Submits:
 
     async def look_at_quotes(self, batch: Sequence[Waiting]) -> None:
         """Have the quotes at hand by which the batch's orders are judged."""
-        requests = [item.request for item in batch if isinstance(item.request, SubmitOrder | SubmitGroup)]
-        await self._office.risk.look_at_quotes([order for request in requests for order in orders_of(request)])
+        judged = [item for item in batch if isinstance(item.request, SubmitOrder | SubmitGroup) and not item.refusals]
+        if judged:
+            await self._office.risk.look_at_quotes([order for item in judged for order in orders_of(item.request)])
 
     def stage(self, change: Change, item: Waiting) -> list[Send]:
         """Take a submit's orders in: as intents to be sent, as rejections, or as repetitions of what is known."""

@@ -250,7 +250,7 @@ class Bus:
     async def is_durable(self) -> bool:
         """Whether the server can say that a write is on its disk: WAITAOF (Redis 7.2), and an append-only file."""
         try:
-            await self.call(self._redis.execute_command("WAITAOF", 1, 0, 1))
+            await self.call(self._redis.execute_command("WAITAOF", 1, 0, 1))  # type: ignore[no-untyped-call]
         except BusRefused:
             return False
         return True

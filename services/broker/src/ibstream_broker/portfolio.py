@@ -1,89 +1,49 @@
-"""Positions and account values, as IBKR says them: each change on `portfolio:events`, the latest in hashes."""
+"""Positions, account values, profit and loss as IBKR says them, and mismatches: on `portfolio:events`, the latest in hashes."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from decimal import Decimal
 
-import msgspec
-
-from ibstream.bus import Bus, Publisher
-from ibstream.contracts.base import encode
-from ibstream.contracts.portfolio import AccountValueChanged, PositionChanged, PositionMismatch
-from ibstream.contracts.registry import PORTFOLIO_EVENTS, account_key, positions_key
-from ibstream_broker.domain.inputs import AccountValueReported, PnlReported, PortfolioInput, PositionReported, PositionsListed
-
-ZERO = Decimal(0)
+from ibstream.bus import Bus
+from ibstream.contracts.portfolio import PositionMismatch
+from ibstream_broker.adapters.portfolio_store import PortfolioStore
+from ibstream_broker.domain.inputs import PortfolioInput
+from ibstream_broker.domain.telling import Told
 
 
 class Portfolio:
-    """Publishes what is new. IBKR repeats account values every three minutes; repetitions are not told on."""
+    """Publishes what is new, once. IBKR repeats account values every three minutes, and profits every second."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._publisher = Publisher(bus)
-        self._told: dict[tuple[str, ...], PositionReported | AccountValueReported] = {}
+        self._store = PortfolioStore(bus)
+        self._told = Told()
+        self._telling = asyncio.Lock()
+
+    def reopen(self, fencing_token: int) -> None:
+        """Begin anew under this token: somebody else may have told other things since."""
+        self._store = PortfolioStore(self._bus, fencing_token)
+        self._told = Told()
+
+    def due_at(self) -> datetime | None:
+        """When `tell_all` is to be called though nothing was reported, because something waits; None while nothing does."""
+        return self._told.due_at()
 
     async def tell_all(self, reports: Sequence[PortfolioInput | PositionMismatch], now: datetime) -> None:
-        """Publish each report that says something new. May be repeated until it succeeds."""
-        for report in reports:
-            if isinstance(report, PositionMismatch):
-                await self._publisher.publish(PORTFOLIO_EVENTS, report)
-            elif not isinstance(report, PnlReported):
-                await self.tell(report, now)
+        """Publish what these say that was not said last, in one round trip. May be repeated until it succeeds.
+
+        Of several reports about one thing the last counts. Raises `BusUnavailable` when it is not known to be published,
+        `Fenced` when another broker holds the lease.
+        """
+        async with self._telling:
+            told, store = self._told, self._store
+            plan = told.plan(reports, now)
+            if plan:
+                await store.write(plan)
+            told.done(plan, now)
 
     async def tell(self, reported: PortfolioInput, now: datetime) -> None:
-        """Publish a report unless it says what was said last. May be repeated until it succeeds."""
-        if isinstance(reported, PositionsListed):
-            await self._replace_positions(reported, now)
-            return
-        identity = _identity(reported)
-        if self._told.get(identity) == reported:
-            return
-        if isinstance(reported, PositionReported):
-            changed = _position(reported, now)
-            await self._bus.set_fields(positions_key(reported.account), {str(reported.con_id): encode(changed)})
-            await self._publisher.publish(PORTFOLIO_EVENTS, changed)
-        else:
-            value = _account_value(reported, now)
-            key = f"{reported.tag}:{reported.currency}"
-            await self._bus.set_fields(account_key(reported.account), {key: encode(value)})
-            await self._publisher.publish(PORTFOLIO_EVENTS, value)
-        self._told[identity] = reported
-
-    async def _replace_positions(self, listed: PositionsListed, now: datetime) -> None:
-        """Make the hash of an account hold exactly these, and tell of what was closed while away."""
-        held = {_identity(one) for one in listed.positions}
-        for told in list(self._told.values()):
-            if isinstance(told, PositionReported) and told.account == listed.account and _identity(told) not in held:
-                await self.tell(msgspec.structs.replace(told, quantity=ZERO, average_cost=ZERO), now)
-        for one in listed.positions:
-            await self.tell(one, now)
-        fields = {str(one.con_id): encode(_position(one, now)) for one in listed.positions}
-        await self._bus.replace_hash(positions_key(listed.account), fields)
-
-
-def _identity(reported: PositionReported | AccountValueReported) -> tuple[str, ...]:
-    if isinstance(reported, PositionReported):
-        return ("position", reported.account, str(reported.con_id))
-    return ("value", reported.account, reported.tag, reported.currency)
-
-
-def _position(reported: PositionReported, now: datetime) -> PositionChanged:
-    return PositionChanged(
-        account=reported.account,
-        con_id=reported.con_id,
-        symbol=reported.symbol,
-        security_type=reported.security_type,
-        currency=reported.currency,
-        quantity=reported.quantity,
-        average_cost=reported.average_cost,
-        at=now,
-    )
-
-
-def _account_value(reported: AccountValueReported, now: datetime) -> AccountValueChanged:
-    return AccountValueChanged(
-        account=reported.account, tag=reported.tag, value=reported.value, currency=reported.currency, at=now
-    )
+        """Publish one report; as `tell_all`."""
+        await self.tell_all([reported], now)

@@ -33,15 +33,29 @@ ORDER_REQUEST_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 ORDER_QUEUE = Gauge("ibstream_order_queue", "Order requests that wait for their turn, cancels left out")
+ORDER_QUEUE_SECONDS = Histogram(
+    "ibstream_order_queue_seconds",
+    "From reading an order request until its turn came",
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
 ORDERS_OPEN = Gauge("ibstream_orders_open", "Orders without an outcome")
 ORDERS_UNKNOWN = Gauge("ibstream_orders_unknown", "Orders of which IBKR has given no clear answer")
-ORDERS_RISEN = Counter("ibstream_orders_risen", "Orders that worked at IBKR after their outcome was told; each is cancelled")
-ORDERS_RESENT = Counter("ibstream_orders_resent", "Orders sent again because they had provably never reached the Gateway")
+ORDERS_RISEN = Counter(
+    "ibstream_orders_risen", "Orders that worked at IBKR after their outcome was told; each is cancelled"
+)
+ORDERS_RESENT = Counter(
+    "ibstream_orders_resent", "Orders sent again because they had provably never reached the Gateway"
+)
 EXTERNAL_ORDERS = Counter("ibstream_external_orders", "Reports of orders at IBKR that are not ours")
 JOURNAL_SECONDS = Histogram(
     "ibstream_journal_seconds",
     "One write of the order journal, on disk where that was asked for",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+JOURNAL_RECORDS = Histogram(
+    "ibstream_journal_records",
+    "Orders journalled in one write",
+    buckets=(0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512),
 )
 RECONCILE_SECONDS = Histogram(
     "ibstream_reconcile_seconds",
@@ -50,6 +64,12 @@ RECONCILE_SECONDS = Histogram(
 )
 POSITION_MISMATCHES = Gauge("ibstream_position_mismatches", "Instruments whose fills do not add up to IBKR's positions")
 FILLS = Counter("ibstream_fills", "Executions published")
+EXTERNAL_FILLS = Counter(
+    "ibstream_external_fills", "Executions of orders that are not ours, counted into the positions"
+)
+COMMISSIONS_WAITING = Gauge(
+    "ibstream_commissions_waiting", "Commissions that came before their execution, and still wait"
+)
 
 QUOTES_PUBLISHED = Counter("ibstream_quotes_published", "Quote rows written to the shards")
 QUOTES_CONFLATED = Counter("ibstream_quotes_conflated", "Updates merged into a row that was not yet sent")

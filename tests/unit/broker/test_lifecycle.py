@@ -20,7 +20,7 @@ from ibstream.contracts.orders import (
     TimeInForce,
 )
 from ibstream_broker.domain.inputs import OrderInput
-from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, folded, risen, status_event, step
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, folded, modify_asked, risen, status_event, step
 from ibstream_broker.domain.records import Link
 
 
@@ -162,6 +162,16 @@ def test_a_larger_quantity_that_was_asked_for_keeps_the_order_alive() -> None:
     assert story.record.filled == 200
 
 
+def test_of_several_changes_on_their_way_the_largest_counts() -> None:
+    """Which of them IBKR takes is not known yet; asked twice changes nothing, and nothing is asked of what has ended."""
+    story = Story(working())
+    for quantity in (200, 150, 150):
+        story.apply(modify_asked(story.record, Decimal(quantity)))
+    assert story.take(executed(1, 150)).outcomes == []
+    done = Story(working()).take(executed(1, 100)).record
+    assert modify_asked(done, Decimal(200)) == (done, ())
+
+
 def test_a_larger_quantity_that_came_too_late_ends_with_the_old_one() -> None:
     """IBKR's status says that it was whole."""
     record = msgspec.structs.replace(working(), modify_quantity=Decimal(200))
@@ -279,7 +289,7 @@ def test_legs_are_published_and_never_counted() -> None:
     story = Story(working(request={"instrument": COMBO, "quantity": Decimal(10)}))
     leg = msgspec.structs.replace(executed(1, 1000, leg=2), symbol="MSFT")
     story.take(executed(1, 1000, leg=1), leg)
-    assert (story.outcomes, story.record.filled) == ([], 0)
+    assert (story.statuses, story.record.filled) == ([], 0)
     story.take(executed(1, 10, kind="BAG"), charged(leg))
     assert [event.status for event in story.outcomes] == [OrderStatus.FILLED]
     assert story.outcomes[0].average_price == Decimal("49.99")

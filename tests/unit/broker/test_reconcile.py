@@ -289,8 +289,8 @@ def test_a_cancel_that_is_listed_as_pending_is_pending() -> None:
 
 def test_an_order_in_both_lists_has_completed_between_them() -> None:
     """The lists are not of one moment; but another order under the same reference is another order."""
-    both = listed(is_open=[seen()], completed=[seen("Filled")], executions=[executed(1, 100)])
-    assert reconcile(working(), both, NOW)[0].status is OrderStatus.FILLED
+    both = listed(is_open=[seen()], completed=[seen("Cancelled")])
+    assert reconcile(working(), both, NOW)[0].status is OrderStatus.CANCELLED
     forked = listed(is_open=[seen(perm_id=PERM_ID + 1)], completed=[seen("Cancelled")])
     assert not reconcile(working(), forked, NOW)[0].is_final
 

@@ -203,6 +203,8 @@ def test_a_bracket_that_is_being_sent_is_left_alone() -> None:
     members = [msgspec.structs.replace(one, epoch=EPOCH + 1) for one in group(GroupKind.BRACKET)]
     at = lists(next_order_id=ORDER_ID + 1, is_open=[listed_as("p", "PendingSubmit")])
     assert all_decided(members, at, LATE) == [Fate.FOUND, Fate.WAIT, Fate.WAIT]
+    members[1] = msgspec.structs.replace(members[1], status=OrderStatus.REJECTED)
+    assert all_decided(members, at) == [Fate.FOUND, Fate.FOUND, Fate.WAIT]
 
 
 def test_a_working_parent_is_never_cancelled_for_a_lost_child() -> None:

@@ -237,7 +237,7 @@ def order_journal_key(client_order_id: str) -> str:
 
 
 def order_positions_key(account: str) -> str:
-    """Hash in which the broker journals what its fills add up to: field contract id."""
+    """Hash in which the broker journals what fills add up to: by contract id; with them `account`, and the executions seen."""
     return f"orders:journal:positions:{account}"
 
 

@@ -147,7 +147,14 @@ def test_the_services_accept_the_settings_they_are_given(
     service: str, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What compose.yaml sets, as it is and as its comment says for live trading, are settings ibstream starts with."""
-    live = {"SA_BROKER__PAPER_TRADING": "false", "SA_BROKER__IBKR__PORT": "4003", "SA_BROKER__CONFIRM_LIVE": "U1234567"}
+    live = {
+        "SA_BROKER__PAPER_TRADING": "false",
+        "SA_BROKER__IBKR__PORT": "4003",
+        "SA_BROKER__CONFIRM_LIVE": "U1234567",
+        "SA_RISK__ORDER_QUANTITY_MAX": "1000",
+        "SA_RISK__ORDER_NOTIONAL_MAX": "100000",
+        "SA_RISK__PRICE_COLLAR_PERCENT": "5",
+    }
     configuration = resolved("gateway", {"IB_TRADING_MODE": mode, **(live if mode == "live" else {})})
     for name, value in configuration["services"][service]["environment"].items():
         monkeypatch.setenv(name, value)

@@ -197,7 +197,7 @@ class SubmitOrder(Message, frozen=True, kw_only=True, tag="orders.submit.v1"):
     good_till: UtcDatetime | None = None
     """When a GTD order ends; whole seconds."""
     good_after: UtcDatetime | None = None
-    """Not worked before."""
+    """Not worked before; whole seconds."""
     outside_regular_hours: bool = False
     algo: Algo | None = None
     account: Account = ""

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
+import msgspec
 import structlog
 
 from ibstream.contracts.instrument import Instrument, label
@@ -147,8 +148,11 @@ class IBKRBrokerAdapter:
         await self._send(placement, session=session)
 
     async def modify(self, placement: Placement, *, session: int) -> None:
-        """Send a working order again, changed; to IBKR it is the same message, so in another session it could be a new order."""
-        await self._send(placement, session=session)
+        """Send a working order again, changed; to IBKR it is the same message, so in another session it could be a new order.
+
+        Whether it was held back when it was new is no longer the question: an order that works cannot be held (105).
+        """
+        await self._send(msgspec.structs.replace(placement, transmit=True), session=session)
 
     async def cancel(self, order_id: int, *, session: int) -> None:
         """Ask to end an order."""

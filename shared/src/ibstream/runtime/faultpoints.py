@@ -1,12 +1,16 @@
 """Places at which a process can be told to die, so that tests prove what a crash there leaves behind.
 
-`IBSTREAM_FAULT_POINT=intent.journalled:3` kills the process with SIGKILL the third time it comes by there. Without the variable a
-point costs one comparison. Never set it in production.
+    IBSTREAM_FAULT_POINT=intent.journalled           SIGKILL to itself the first time it comes by there
+    IBSTREAM_FAULT_POINT=intent.journalled:3         the third time
+    IBSTREAM_FAULT_POINT=intent.journalled:3:stop    SIGSTOP: it stands still until somebody sends SIGCONT, and goes on from there
+
+Without the variable a point costs one comparison. Never set it in production.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 from typing import Final
 
@@ -31,7 +35,10 @@ POINTS: Final = (
 )
 """Every point, in the order in which an order comes by them."""
 
+_WANTED: Final = re.compile(r"(?P<name>[a-z._]+)(:(?P<times>[1-9][0-9]{0,8}))?(:(?P<stop>stop))?")
+
 _armed: dict[str, int] = {}
+_signals: dict[str, signal.Signals] = {}
 
 
 def arm() -> None:
@@ -39,16 +46,20 @@ def arm() -> None:
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return
-    name, _, times = wanted.partition(":")
-    if name not in POINTS or not (times or "1").isdigit():
-        raise ConfigurationError(f"{VARIABLE}={wanted} is no fault point; use NAME or NAME:TIMES with one of {', '.join(POINTS)}")
-    _armed[name] = int(times or 1)
+    found = _WANTED.fullmatch(wanted)
+    if found is None or found["name"] not in POINTS:
+        raise ConfigurationError(
+            f"{VARIABLE}={wanted} is no fault point; use NAME, NAME:TIMES or NAME:TIMES:stop with one of {', '.join(POINTS)}"
+        )
+    _armed[found["name"]] = int(found["times"] or 1)
+    _signals[found["name"]] = signal.SIGSTOP if found["stop"] else signal.SIGKILL
 
 
 def fault_point(name: str) -> None:
-    """Die here, if this is the point and the time."""
+    """Die here, or stand still, if this is the point and the time; that happens once."""
     if not _armed or name not in _armed:
         return
     _armed[name] -= 1
     if _armed[name] <= 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+        del _armed[name]
+        os.kill(os.getpid(), _signals[name])

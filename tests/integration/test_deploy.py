@@ -141,15 +141,15 @@ def test_secrets_are_files(everything: dict[str, Any]) -> None:
     assert found == set()
 
 
-@pytest.mark.parametrize("service", SERVICES)
-@pytest.mark.parametrize("service", ["broker", "data", "feed"])
-def test_a_service_can_be_scaled(service: str) -> None:
+@pytest.mark.parametrize("name", ["broker", "data", "feed"])
+def test_a_service_can_be_scaled(name: str) -> None:
     """`up --scale broker=2`: a second container would clash with a published port or a fixed name."""
-    configuration = resolved("gateway", {})["services"][service]
+    configuration = resolved("gateway")["services"][name]
     assert not configuration.get("ports")
     assert "container_name" not in configuration
 
 
+@pytest.mark.parametrize("service", SERVICES)
 @pytest.mark.parametrize("mode", ["paper", "live"])
 def test_the_services_accept_the_settings_they_are_given(
     service: str, mode: str, monkeypatch: pytest.MonkeyPatch

@@ -240,6 +240,7 @@ class Desk:
                     break
                 room -= item.messages
             batch.append(self._lanes.take())
+            metrics.ORDER_QUEUE_SECONDS.observe(self._office.clock.monotonic() - item.taken_at)
         metrics.ORDER_QUEUE.set(len(self))
         return batch
 

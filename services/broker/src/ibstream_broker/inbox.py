@@ -9,6 +9,7 @@ from datetime import datetime
 
 import structlog
 
+from ibstream.runtime import metrics
 from ibstream_broker.domain.inputs import CommissionReported, OrderInput, PortfolioInput
 
 INPUTS_MAX = 100_000
@@ -74,7 +75,10 @@ class Inbox:
             self._early[happened.exec_id] = happened
             while len(self._early) > EARLY_COMMISSIONS_MAX:
                 self._early.popitem(last=False)
+            metrics.COMMISSIONS_WAITING.set(len(self._early))
 
     def early_commission(self, exec_id: str) -> CommissionReported | None:
         """The commission that came before this execution, once."""
-        return self._early.pop(exec_id, None)
+        early = self._early.pop(exec_id, None)
+        metrics.COMMISSIONS_WAITING.set(len(self._early))
+        return early

@@ -43,7 +43,7 @@ class Change:
         self._before: dict[str, OrderRecord | None] = {}
         self.records: dict[str, OrderRecord] = {}
         self.events: list[Message] = []
-        self.positions = PositionChange()
+        self._holds: list[PositionChange] = []
         self.held: dict[str, bytes] = {}
         """What strategies hold, where that has changed."""
         self.durable = False
@@ -81,12 +81,17 @@ class Change:
 
     def hold(self, positions: PositionChange) -> None:
         """Journal what has changed of the positions. Its events go to `portfolio:events`, by another hand."""
-        self.positions = together([self.positions, positions])
+        self._holds.append(positions)
+
+    @property
+    def positions(self) -> PositionChange:
+        """Everything that has changed of the positions."""
+        return together(self._holds)
 
     @property
     def is_empty(self) -> bool:
         """Whether there is nothing to write."""
-        return not (self.records or self.events or self.positions)
+        return not (self.records or self.events or self._holds)
 
 
 class OrderLedger:
@@ -174,17 +179,18 @@ class OrderLedger:
 
     async def _write_down(self, change: Change) -> None:
         records = list(change.records.values())
-        started = self._clock.monotonic()
+        positions, started = change.positions, self._clock.monotonic()
         await self.persist(
             lambda: self.journal.commit(
                 records,
                 change.events,
                 account=self.account,
-                positions=change.positions,
+                positions=positions,
                 strategies=change.held,
                 durable=change.durable and self.is_durable,
             )
         )
+        metrics.JOURNAL_RECORDS.observe(len(records))
         metrics.JOURNAL_SECONDS.observe(self._clock.monotonic() - started)
         for record in records:
             self._note_ids(record)

@@ -92,7 +92,7 @@ class Recovery:
             if unclear - unclear_before:
                 waits = exponential(SOON_S, self._interval_s)()
             unclear_before = unclear
-            wait_s = min(next(waits) if unclear or self._missed else self._interval_s, self._holdings.review_in_s())
+            wait_s = next(waits) if unclear or self._missed else self._interval_s
             await unless(stop, self._until_soon(wait_s))
             if not stop.is_set() and self._office.standing.state is ConnectionState.READY:
                 try:

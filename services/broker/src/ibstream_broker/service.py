@@ -100,7 +100,7 @@ class BrokerService:
         """The workers of a broker that has just become the active one."""
         self._ledger.reopen(slot.fencing_token)
         self._office.held = slot.held
-        self._holdings.reopen()
+        self._holdings.reopen(slot.fencing_token)
         self._inbox.clear()
         self._loaded.clear()
         self._control_known.clear()
@@ -110,7 +110,7 @@ class BrokerService:
         async def requests(stop: asyncio.Event) -> None:
             await self._work_off_requests(intake, stop)
 
-        return (self._work_off_inbox, self._follow_control, requests, self._recover)
+        return (self._work_off_inbox, self._follow_control, requests, self._recover, self._holdings.run)
 
     def on_state(self, state: ConnectionState, reason: str) -> None:
         """Close the gate at once; what was sent and not acknowledged is looked into as soon as it can be."""
@@ -193,16 +193,16 @@ class BrokerService:
             moved = change.positions
         fault_point("input.journalled")
         if reports or moved.events:
-            await self._holdings.tell(reports, moved)
+            await self._holdings.tell([*reports, *moved.events])
 
     async def _apply(self, change: Change, happened: OrderInput) -> None:
         """Move the order that an input is about; an execution counts whoever's order it was."""
         if isinstance(happened, CodeReported) and classify(happened.code, happened.text) is CodeClass.READ_ONLY:
             self.standing.read_only = happened.text
-        if isinstance(happened, Executed):
-            self._holdings.count(change, happened)
+        counted = isinstance(happened, Executed) and bool(self._holdings.count(change, [happened]))
         record = self._ledger.book.about(happened) or await self._finished(happened)
         if record is None:
+            metrics.EXTERNAL_FILLS.inc(counted)
             self._inbox.keep_early_commission(happened)
             return
         if risen(record, happened):

@@ -335,3 +335,94 @@ def test_a_full_memory_passes(private_server: Callable[[], KillableServer]) -> N
                     await write
 
     run(scenario())
+
+
+COUNT_UP = """
+redis.call('INCRBY', KEYS[1], ARGV[1])
+return {tonumber(redis.call('GET', KEYS[1])), ARGV[2]}
+"""
+
+
+async def _calls(bus: Bus, command: str) -> int:
+    """How often the server has run a command."""
+    stats: dict[str, dict[str, int]] = await bus.call(bus.redis.info("commandstats"))
+    return int(stats.get(f"cmdstat_{command}", {}).get("calls", 0))
+
+
+def test_a_script_is_sent_once_and_called_by_its_digest(redis_url: str) -> None:
+    """Also after the server has forgotten it; each call counts once."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            await bus.call(bus.redis.script_flush())
+            loaded = await _calls(bus, "script|load")
+            for expected in (5, 10, 15):
+                assert await bus.run_script(COUNT_UP, ["count"], [5, "x"]) == [expected, b"x"]
+            assert await _calls(bus, "script|load") == loaded + 1
+            await bus.call(bus.redis.script_flush())
+            assert await bus.run_script(COUNT_UP, ["count"], [5, b"y"]) == [20, b"y"]
+            assert await _calls(bus, "script|load") == loaded + 2
+
+    run(scenario())
+
+
+def test_a_script_that_is_refused_says_so(redis_url: str) -> None:
+    """And is not taken for one that the server does not know."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            await bus.call(bus.redis.rpush("count", "a"))
+            for _ in range(2):
+                with pytest.raises(BusRefused, match="WRONGTYPE"):
+                    await bus.run_script(COUNT_UP, ["count"], [5, "x"])
+
+    run(scenario())
+
+
+def test_a_durable_script_survives_a_kill_and_is_found_again_by_its_text(private_server: Servers) -> None:
+    """Killed right after it returned; the server that comes back knows the value and not the script."""
+
+    async def scenario() -> None:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            assert await bus.is_durable()
+            for expected in (5, 10):
+                assert await bus.run_script_durably(COUNT_UP, ["count"], [5, "x"]) == [expected, b"x"]
+                await server.kill()
+                await server.start()
+            assert await bus.get("count") == b"10"
+            await bus.call(bus.redis.script_flush())
+            assert await bus.run_script_durably(COUNT_UP, ["count"], [5, "x"]) == [15, b"x"]
+
+    run(scenario())
+
+
+def test_a_durable_script_that_does_not_reach_the_disk_is_unavailable(private_server: Servers) -> None:
+    """Without an append-only file nobody can promise anything, and the server is known not to be durable."""
+
+    async def scenario() -> None:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            await bus.call(bus.redis.config_set("appendonly", "no"))
+            assert not await bus.is_durable()
+            with pytest.raises((BusUnavailable, BusRefused)):
+                await bus.run_script_durably(COUNT_UP, ["count"], [5, "x"])
+            await bus.call(bus.redis.config_set("appendonly", "yes"))
+            assert await bus.is_durable()
+
+    run(scenario())
+
+
+def test_one_field_of_many_hashes_in_one_round_trip(redis_url: str) -> None:
+    """In the order of the question; None where there is no such hash or field; nothing for nothing."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            for number in range(50):
+                await bus.set_fields(f"h{number}", {"a": str(number).encode(), "b": b"x"})
+            assert await bus.field_of_each([f"h{number}" for number in (49, 0, 7)], "a") == [b"49", b"0", b"7"]
+            assert await bus.field_of_each(["h1", "nobody"], "c") == [None, None]
+            assert await bus.field_of_each([], "a") == []
+            await bus.put("text", b"no hash")
+            with pytest.raises(BusRefused, match="WRONGTYPE"):
+                await bus.field_of_each(["h1", "text"], "a")
+
+    run(scenario())

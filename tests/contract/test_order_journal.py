@@ -16,10 +16,12 @@ from unit.broker.stories import NOW, charged, executed, seen, submit
 from ibstream.bus import Bus, BusUnavailable, StreamReader
 from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.base import Message
-from ibstream.contracts.orders import CommissionCharged, OrderFilled, OrderStatus, OrderStatusChanged
+from ibstream.contracts.orders import CommissionCharged, OrderEvent, OrderFilled, OrderStatus, OrderStatusChanged
 from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_EVENTS, order_journal_key
-from ibstream_broker.adapters.journal import FINAL_KEPT_S, Fenced, JournalConflict, OrderJournal
+from ibstream_broker.adapters import journal as journal_module
+from ibstream_broker.adapters.journal import FINAL_KEPT_S, AlreadyJournalled, Fenced, JournalConflict, OrderJournal
 from ibstream_broker.domain.lifecycle import Step, moved, published, status_event, step
+from ibstream_broker.domain.position_lines import PositionChange
 from ibstream_broker.domain.records import OrderRecord
 
 
@@ -41,17 +43,22 @@ def intent(name: str = "s-1", order_id: int = 41) -> Step:
     return published(record, [status_event(record, NOW)])
 
 
+def write(*steps: Step) -> tuple[list[OrderRecord], list[OrderEvent]]:
+    """What one commit of these steps takes."""
+    return [record for record, _ in steps], [event for _, events in steps for event in events]
+
+
 def test_a_step_and_its_events_are_written_together(redis_url: str) -> None:
     """And are read back as they were, ledger, commissions and all."""
 
     async def scenario() -> None:
         async with journal_on(redis_url) as (bus, journal):
             record, events = intent()
-            await journal.commit(record, events)
+            await journal.commit([record], events)
             fill = executed(1, 40)
             for one in (seen(), fill, charged(fill)):
                 record, events = step(record, one, NOW)
-                await journal.commit(record, events)
+                await journal.commit([record], events)
             assert await journal.load("s-1") == record
             published_events = await events_on(bus)
             kinds = [OrderStatusChanged, OrderStatusChanged, OrderFilled, OrderStatusChanged, CommissionCharged]
@@ -68,7 +75,7 @@ def test_a_write_whose_reply_was_lost_is_repeated_without_effect(redis_url: str)
         async with journal_on(redis_url) as (bus, journal):
             record, events = intent()
             for _ in range(3):
-                await journal.commit(record, events)
+                await journal.commit([record], events)
             assert len(await events_on(bus)) == 1
 
     run(scenario())
@@ -81,14 +88,14 @@ def test_a_reply_lost_on_the_way_leaves_exactly_one_set_of_events(
 
     async def scenario() -> None:
         async with private_server() as server, journal_on(server.url) as (bus, journal):
-            await journal.load("warm-up")
+            await journal.commit(*write(intent("warm-up", 40)))  # the script is known to the server
             record, events = intent()
             async with server.frozen():
-                first = asyncio.create_task(journal.commit(record, events))
+                first = asyncio.create_task(journal.commit([record], events))
                 with pytest.raises(BusUnavailable):
                     await first
-            await journal.commit(record, events)
-            assert len(await events_on(bus)) == 1
+            await journal.commit([record], events)
+            assert len(await events_on(bus)) == 2
 
     run(scenario())
 
@@ -100,12 +107,12 @@ def test_a_journal_that_moved_on_without_this_broker_is_a_conflict(redis_url: st
     async def scenario() -> None:
         async with journal_on(redis_url) as (bus, journal):
             record, events = intent()
-            await journal.commit(record, events)
+            await journal.commit([record], events)
             after, more = step(record, seen(), NOW)
-            await journal.commit(after, more)
+            await journal.commit([after], more)
             stray = msgspec.structs.replace(after, revision=revision, text="another story")
             with pytest.raises(JournalConflict, match="s-1"):
-                await journal.commit(stray, more)
+                await journal.commit([stray], more)
             assert await journal.load("s-1") == after
             assert len(await events_on(bus)) == 2
 
@@ -118,19 +125,19 @@ def test_an_older_token_writes_nothing_once_a_newer_one_has_looked(redis_url: st
     async def scenario() -> None:
         async with journal_on(redis_url, 1) as (bus, old), journal_on(redis_url, 2) as (_, new):
             record, events = intent()
-            await old.commit(record, events)
+            await old.commit([record], events)
             assert await new.load_open() == [record]
             after, more = step(record, seen(), NOW)
             with pytest.raises(Fenced):
-                await old.commit(after, more)
+                await old.commit([after], more)
             with pytest.raises(Fenced):
-                await old.commit(*intent("s-2", 42))
+                await old.commit(*write(intent("s-2", 42)))
             with pytest.raises(Fenced):
                 await old.load_open()
             assert await new.load("s-2") is None
             assert await new.order_id_high_water() == 41
             assert len(await events_on(bus)) == 1
-            await new.commit(after, more)
+            await new.commit([after], more)
             assert await new.load("s-1") == after
 
     run(scenario())
@@ -141,9 +148,9 @@ def test_a_newer_token_fences_with_its_first_write_too(redis_url: str) -> None:
 
     async def scenario() -> None:
         async with journal_on(redis_url, 1) as (_, old), journal_on(redis_url, 7) as (_, new):
-            await new.commit(*intent("new", 1))
+            await new.commit(*write(intent("new", 1)))
             with pytest.raises(Fenced):
-                await old.commit(*intent("old", 2))
+                await old.commit(*write(intent("old", 2)))
             assert await old.load("old") is None
 
     run(scenario())
@@ -156,10 +163,10 @@ def test_open_orders_are_found_and_finished_ones_answer_for_a_while(redis_url: s
         async with journal_on(redis_url) as (bus, journal):
             first, second = intent("a", 1), intent("b", 2)
             for record, events in (first, second):
-                await journal.commit(record, events)
+                await journal.commit([record], events)
             assert await bus.redis.ttl(order_journal_key("a")) == -1
             rejected = moved(first[0], OrderStatus.REJECTED, NOW)
-            await journal.commit(*rejected)
+            await journal.commit(*write(rejected))
             assert await journal.load_open() == [second[0]]
             assert await journal.load("a") == rejected[0]
             assert await bus.members(OPEN_ORDERS_KEY) == {b"b"}
@@ -174,7 +181,7 @@ def test_an_order_rejected_at_once_was_never_open(redis_url: str) -> None:
     async def scenario() -> None:
         async with journal_on(redis_url) as (_, journal):
             record = OrderRecord(request=submit(quantity=Decimal("NaN")), entry_id="1-1")
-            await journal.commit(*moved(record, OrderStatus.REJECTED, NOW))
+            await journal.commit(*write(moved(record, OrderStatus.REJECTED, NOW)))
             assert await journal.load_open() == []
             loaded = await journal.load("s-1")
             assert loaded is not None
@@ -191,7 +198,7 @@ def test_the_greatest_order_id_is_never_forgotten(redis_url: str) -> None:
         async with journal_on(redis_url) as (_, journal):
             assert await journal.order_id_high_water() == 0
             for name, order_id in (("a", 7), ("b", 38103), ("c", 9)):
-                await journal.commit(*intent(name, order_id))
+                await journal.commit(*write(intent(name, order_id)))
             assert await journal.order_id_high_water() == 38103
 
     run(scenario())
@@ -202,11 +209,11 @@ def test_steps_of_many_orders_at_once_do_not_mix(redis_url: str) -> None:
 
     async def one(journal: OrderJournal, number: int) -> None:
         record, events = intent(f"o-{number}", number + 1)
-        await journal.commit(record, events)
+        await journal.commit([record], events)
         fill = msgspec.structs.replace(executed(1, 100), order_ref=f"o-{number}")
         for happened in (seen(), fill):
             record, events = step(record, happened, NOW)
-            await journal.commit(record, events)
+            await journal.commit([record], events)
 
     async def scenario() -> None:
         async with journal_on(redis_url) as (bus, journal):
@@ -216,5 +223,150 @@ def test_steps_of_many_orders_at_once_do_not_mix(redis_url: str) -> None:
                 by_order.setdefault(event.client_order_id, []).append(event.seq)  # type: ignore[attr-defined]
             assert by_order == {f"o-{number}": [1, 2, 3, 4] for number in range(20)}
             assert await journal.load_open() == []
+
+    run(scenario())
+
+
+def test_many_orders_are_written_together_or_not_at_all(redis_url: str) -> None:
+    """One that is in the way keeps out all: no record, no event, no position and no order id of the write is there."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            await journal.commit(*write(intent("b", 5)))
+            moving = PositionChange(fields={"265598": b"10"})
+            batch = write(intent("a", 6), moved(intent("b", 5)[0], OrderStatus.SUBMITTED, NOW), intent("c", 7))
+            stray = [msgspec.structs.replace(one, revision=one.revision + 1) for one in batch[0]]
+            with pytest.raises(JournalConflict, match="b"):
+                await journal.commit([batch[0][0], stray[1], batch[0][2]], batch[1], account="DU1", positions=moving)
+            assert [record.client_order_id for record in await journal.load_all(["a", "b", "c"])] == ["b"]
+            assert await journal.load_positions("DU1") == {}
+            assert (await journal.order_id_high_water(), len(await events_on(bus))) == (5, 1)
+            await journal.commit(*batch, account="DU1", positions=moving)
+            assert await journal.load_all(["a", "b", "c"]) == batch[0]
+            assert await journal.load_positions("DU1") == {b"265598": b"10"}
+            assert await journal.order_id_high_water() == 7
+            assert [event.client_order_id for event in await events_on(bus)] == ["b", "a", "b", "c"]  # type: ignore[attr-defined]
+
+    run(scenario())
+
+
+def test_new_orders_that_the_journal_knows_are_named_and_nothing_is_written(redis_url: str) -> None:
+    """Their requests came a second time, or their ids did; the new one beside them is not written either."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            first, second = intent("a", 1), intent("b", 2)
+            await journal.commit(*write(first, second))
+            other = published(msgspec.structs.replace(first[0], revision=0, seq=0, entry_id="9-1"), first[1])
+            with pytest.raises(AlreadyJournalled) as known:
+                await journal.commit(*write(other, intent("c", 3)))
+            assert known.value.ids == ["a"]
+            assert await journal.load_all(["a", "b", "c"]) == [first[0], second[0]]
+            assert len(await events_on(bus)) == 2
+
+    run(scenario())
+
+
+def test_a_repeated_write_of_many_is_done_once(redis_url: str) -> None:
+    """Positions and events included."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            records, events = write(intent("a", 1), intent("b", 2))
+            for quantity in (b"10", b"20"):
+                moving = PositionChange(fields={"265598": quantity})
+                await journal.commit(
+                    records, events, account="DU1", positions=moving, strategies={"s|265598": quantity}
+                )
+            assert await journal.load_positions("DU1") == {b"265598": b"10"}
+            assert await journal.load_strategies() == {b"s|265598": b"10"}
+            assert len(await events_on(bus)) == 2
+
+    run(scenario())
+
+
+def test_positions_are_set_removed_and_begun_anew_by_account(redis_url: str) -> None:
+    """Without any order, too; another account's are another hash, strategies' a third."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (_, journal):
+            for account in ("DU1", "DU2"):
+                both = PositionChange(fields={"1": b"one", "2": b"two"})
+                await journal.commit([], [], account=account, positions=both, strategies={"x|1": b"5", "y|1": b"-5"})
+            change = PositionChange(fields={"3": b"three"}, removed=("1",))
+            await journal.commit([], [], account="DU1", positions=change, strategies={"x|1": b"6"})
+            assert await journal.load_positions("DU1") == {b"2": b"two", b"3": b"three"}
+            await journal.commit([], [], account="DU1", positions=PositionChange(fields={"4": b"four"}, clear=True))
+            assert await journal.load_positions("DU1") == {b"4": b"four"}
+            assert await journal.load_positions("DU2") == {b"1": b"one", b"2": b"two"}
+            assert await journal.load_strategies() == {b"x|1": b"6", b"y|1": b"-5"}
+
+    run(scenario())
+
+
+def test_a_fenced_broker_writes_no_positions_and_begins_no_session(redis_url: str) -> None:
+    """Nothing that it still believes can be put over what its successor knows."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url, 1) as (_, old), journal_on(redis_url, 2) as (_, new):
+            await new.load_open()
+            with pytest.raises(Fenced):
+                await old.commit([], [], account="DU1", positions=PositionChange(fields={"1": b"x"}))
+            with pytest.raises(Fenced):
+                await old.begin_session(7)
+            assert await new.load_positions("DU1") == {}
+            assert await new.floors() == {}
+
+    run(scenario())
+
+
+def test_sessions_are_counted_and_their_next_order_ids_remembered(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over restarts of the broker; of the latest sessions only, as each restart of a Gateway adds one."""
+    monkeypatch.setattr(journal_module, "EPOCHS_KEPT", 3)
+
+    async def scenario() -> None:
+        async with journal_on(redis_url, 1) as (_, journal):
+            assert [await journal.begin_session(floor) for floor in (7, 0)] == [1, 2]
+        async with journal_on(redis_url, 2) as (_, journal):
+            assert await journal.floors() == {1: 7, 2: 0}
+            assert [await journal.begin_session(floor) for floor in (9, 8, 10)] == [3, 4, 5]
+            assert await journal.floors() == {3: 9, 4: 8, 5: 10}
+
+    run(scenario())
+
+
+def test_records_are_read_in_portions_and_unknown_ones_left_out(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are asked for, in the order of the question."""
+    monkeypatch.setattr(journal_module, "LOADED_AT_ONCE", 3)
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (_, journal):
+            steps = [intent(f"o-{number}", number + 1) for number in range(8)]
+            await journal.commit(*write(*steps))
+            wanted = ["nobody", *(f"o-{number}" for number in reversed(range(8)))]
+            assert await journal.load_all(wanted) == [record for record, _ in reversed(steps)]
+            assert await journal.load_all([]) == []
+            assert {record.client_order_id for record in await journal.load_open()} == set(wanted[1:])
+
+    run(scenario())
+
+
+def test_a_durable_write_is_there_after_a_kill(private_server: Callable[[], KillableServer]) -> None:
+    """Written, killed at once, started again from its file."""
+
+    async def scenario() -> None:
+        async with private_server() as server:
+            async with journal_on(server.url) as (_, journal):
+                record, events = intent()
+                await journal.commit([record], events, durable=True)
+                await server.kill()
+            await server.start()
+            async with journal_on(server.url) as (bus, journal):
+                assert await journal.load("s-1") == record
+                assert len(await events_on(bus)) == 1
 
     run(scenario())

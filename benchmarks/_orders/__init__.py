@@ -1,0 +1,1 @@
+"""The parts of the orders' benchmark: what is started, who witnesses, what is measured."""

@@ -10,9 +10,12 @@ from scripted import ScriptedConnection, edges, heartbeat, held, hosted, in_stat
 from support import eventually, run
 
 from ibstream.bus import Bus
+from ibstream.bus.lease import TTL_S
 from ibstream.contracts.registry import client_id_lease, heartbeat_key
 from ibstream.contracts.system import ConnectionState
+from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.connection import ConnectionEvent, Trigger
+from ibstream.runtime.service import Slot, Worker
 
 FEED_CLIENT_ID = 3
 """The base of 1, and the feed adds 2."""
@@ -150,3 +153,33 @@ def test_a_redis_that_refuses_writes_ends_no_service(private_server: Callable[[]
 
 async def _is_silent(bus: Bus) -> bool:
     return not await heartbeat(bus, "feed")
+
+
+def test_a_slot_says_by_the_clock_of_its_holder_whether_it_is_still_held(redis_url: str) -> None:
+    """While it is renewed it is; Redis unheard of for as long as the lease lasts, it is not, whatever Redis would say."""
+
+    async def scenario() -> None:
+        slots: list[Slot] = []
+
+        def workers(slot: Slot) -> tuple[Worker, ...]:
+            slots.append(slot)
+            return ()
+
+        async with (
+            Bus(redis_url, client_name="test") as bus,
+            hosted(bus, ScriptedConnection(), workers=workers) as host,
+        ):
+            await in_state(host, ConnectionState.READY)
+            [slot] = slots
+            assert slot.held()
+            assert slot.fencing_token > 0
+            frozen_until = SYSTEM_CLOCK.monotonic() + TTL_S + 0.1
+            while SYSTEM_CLOCK.monotonic() < frozen_until:
+                pass  # nothing else of this process runs
+            assert not slot.held()
+            await eventually(lambda: len(slots) == 2, what="the slot taken again")
+            assert slots[1].held()
+            assert not slot.held()
+            assert slots[1].fencing_token > slot.fencing_token
+
+    run(scenario())

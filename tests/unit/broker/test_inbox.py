@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+import structlog
 from support import run
 from unit.broker.stories import NOW, charged, executed, seen, status
 
@@ -75,3 +76,33 @@ def test_clear_forgets_everything() -> None:
     inbox.keep_early_commission(charged(executed(1, 40)))
     inbox.clear()
     assert (len(inbox), inbox.take(), inbox.early_commission(executed(1, 40).exec_id)) == (0, None, None)
+
+
+def test_some_are_taken_at_once_and_no_more_than_asked_for() -> None:
+    """The oldest, in their order; nothing where nothing is, and then `wait` waits again."""
+
+    async def scenario() -> None:
+        inbox = Inbox()
+        for number in range(5):
+            inbox.put(status("Submitted", number))
+        taken = [inbox.take_some(2), inbox.take_some(2), inbox.take_some(2), inbox.take_some(2)]
+        assert [[one.filled for one in some] for some in taken] == [[0, 1], [2, 3], [4], []]  # type: ignore[union-attr]
+        waiting = asyncio.create_task(inbox.wait())
+        _, pending = await asyncio.wait({waiting}, timeout=0.01)
+        assert pending, "it waits for nothing"
+        inbox.put(seen())
+        await waiting
+
+    run(scenario())
+
+
+def test_what_is_dropped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An input that goes for want of room is an error in the log, by its kind."""
+    monkeypatch.setattr(inbox_module, "INPUTS_MAX", 1)
+    with structlog.testing.capture_logs() as logged:
+        inbox = Inbox()
+        inbox.put(seen())
+        inbox.put(status("Submitted", 1))
+    assert [(one["event"], one["log_level"], one["dropped"]) for one in logged] == [
+        ("broker.inbox_full", "error", "OrderSeen")
+    ]

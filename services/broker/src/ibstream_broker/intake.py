@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
 
 import structlog
 
@@ -50,6 +51,7 @@ class Intake:
         self._on_its_way: set[str] = set()
         self._done: list[str] = []
         self._any_done = asyncio.Event()
+        self._acknowledged = asyncio.Event()
         self._next_trim = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,6 +88,7 @@ class Intake:
             self._done += done
             raise
         self._on_its_way.difference_update(done)
+        self._acknowledged.set()
         fault_point("request.acknowledged")
 
     async def _read(self, stop: asyncio.Event) -> None:
@@ -101,20 +104,31 @@ class Intake:
         """What this consumer was given before it was interrupted, oldest first; an entry under suspicion alone."""
         position = BEGINNING
         while not stop.is_set():
-            deliveries = await self._group.deliveries_after(position, count=READ_AT_ONCE)
-            trusted = next((n for n, times in enumerate(deliveries) if times > TRUSTED_DELIVERIES), len(deliveries))
-            entries = await self._group.read_pending(position, count=max(trusted, 1))
-            if not entries:
+            pending = await self._group.pending_after(position, count=READ_AT_ONCE)
+            if not pending:
                 return
-            await self._hand_on([(raw, times + 1) for raw, times in zip(entries, deliveries, strict=False)])
-            position = entries[-1][0].decode()
+            known = [entry_id for entry_id, _ in takewhile(lambda one: one[0] in self._on_its_way, pending)]
+            if known:  # Redis was away, and we were not: to be delivered once more would count against them
+                position = known[-1]
+                continue
+            trusted = [times for _, times in takewhile(self._is_trusted, pending)]
+            if not trusted:
+                await self._until_all_done(stop)  # the trusted ones before it
+            entries = await self._group.read_pending(position, count=max(len(trusted), 1))
+            await self._hand_on([(raw, times + 1) for raw, (_, times) in zip(entries, pending, strict=False)])
+            position = entries[-1][0].decode() if entries else pending[-1][0]
             if not trusted:
                 await self._until_all_done(stop)
 
+    def _is_trusted(self, pending: tuple[str, int]) -> bool:
+        entry_id, times_delivered = pending
+        return times_delivered <= TRUSTED_DELIVERIES and entry_id not in self._on_its_way
+
     async def _until_all_done(self, stop: asyncio.Event) -> None:
+        """Until nothing is on its way; who acknowledges it is another task."""
         while self._on_its_way and not stop.is_set():
-            await unless(stop, self._any_done.wait())
-            await self.flush()
+            self._acknowledged.clear()
+            await unless(stop, self._acknowledged.wait())
 
     async def _hand_on(self, raws: Sequence[tuple[RawEntry, int]]) -> None:
         entries = []

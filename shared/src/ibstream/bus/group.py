@@ -71,12 +71,13 @@ class Group:
         raw = await on_stream(self._blocking.call(command, deadline_s=deadline_s + _DEADLINE_MARGIN_S))
         return cast("list[RawEntry]", raw[0][1]) if raw else []
 
-    async def deliveries_after(self, after: str, *, count: int) -> list[int]:
-        """How often each of this consumer's next pending entries was delivered so far; does not count as a delivery."""
+    async def pending_after(self, after: str, *, count: int) -> list[tuple[str, int]]:
+        """This consumer's next pending entries: id, and how often delivered so far. Does not count as a delivery."""
         command = self._bus.redis.xpending_range(
             self.stream.name, self.stream.group, min=f"({after}", max="+", count=count, consumername=self.consumer
         )
-        return [cast("int", one["times_delivered"]) for one in await on_stream(self._bus.call(command))]
+        found = await on_stream(self._bus.call(command))
+        return [(one["message_id"].decode(), cast("int", one["times_delivered"])) for one in found]
 
     async def deliveries(self, entry: RawEntry) -> int:
         """How often an entry was delivered, this time included."""

@@ -1,0 +1,233 @@
+"""One storm, from its plan to its report: requests are written all along while brokers die and everything else goes wrong.
+
+async with stage: rage      requests, disturbances and deaths, side by side
+settle                      everything is mended, what rests is cancelled, and every request gets its outcome
+judge                       what really happened against what was told, until it agrees or time is up
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from faults.storm_evidence import gathered
+from faults.storm_faults import OTHER, CorrectOne, Disturbance, OthersTrade, RedisDies
+from faults.storm_plan import Life, Plan
+from faults.storm_requests import Asked
+from faults.storm_truth import Evidence, complaints
+from faults.storm_world import STARTED_WITHIN_S, World, world
+from system import Process
+
+from ibstream.bus import BusUnavailable
+from ibstream.contracts.orders import CancelAllOrders, OrderRequest
+from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_REQUESTS
+from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_gateway_emulator.control.handle import CommandError
+from ibstream_gateway_emulator.faults import verbs
+
+SETTLED_WITHIN_S = 60.0
+"""Orders that IBKR lists nowhere are given up ten seconds after their time is over."""
+
+ASKED_AGAIN_S = 5.0
+"""How long a cancel of everything has, before somebody looks why orders still work."""
+
+JUDGED_WITHIN_S = 10.0
+"""What is told after the last outcome (commissions, corrections) has come by then."""
+
+POLL_S = 0.2
+
+
+@dataclass
+class Report:
+    """What a storm was, and what did not agree afterwards."""
+
+    plan: Plan
+    evidence: Evidence
+    complaints: list[str]
+    deaths: Counter[str] = field(default_factory=Counter)
+    """By fault point; `at random` for those killed where they stood."""
+    disturbed: Counter[str] = field(default_factory=Counter)
+    """By kind of disturbance."""
+    counts: Counter[str] = field(default_factory=Counter)
+    seconds: dict[str, float] = field(default_factory=dict)
+    """How long each part took."""
+
+
+async def storm(plan: Plan, directory: Path, stage: AbstractAsyncContextManager[object]) -> Report:
+    """Let the storm of a plan rage, as soon as it may enter the stage; and report."""
+    directory.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - in no time
+    started = SYSTEM_CLOCK.monotonic()
+    async with world(directory, seed=plan.seed) as its_world:
+        this = _Storm(plan, its_world)
+        async with stage:
+            raging = SYSTEM_CLOCK.monotonic()
+            broker = await this.rage()
+            settling = SYSTEM_CLOCK.monotonic()
+            await this.mend(broker)
+        await this.settle(broker)
+        judging = SYSTEM_CLOCK.monotonic()
+        report = await this.judge()
+        report.seconds = {
+            "waited": raging - started,
+            "raged": settling - raging,
+            "settled": judging - settling,
+            "judged": SYSTEM_CLOCK.monotonic() - judging,
+        }
+        return report
+
+
+class _Storm:
+    def __init__(self, plan: Plan, its_world: World) -> None:
+        self._plan = plan
+        self._world = its_world
+        self._deaths: Counter[str] = Counter()
+        self._disturbed: Counter[str] = Counter()
+        self._counts = its_world.counts
+        self._begun = 0.0
+
+    # Raging.
+
+    async def rage(self) -> Process:
+        """Until everything was asked, every disturbance has happened, and every life is over. Returns the last broker."""
+        first = await self._world.spawn(self._plan.lives[0].told)
+        await self._world.active(first, within_s=STARTED_WITHIN_S)
+        self._begun = SYSTEM_CLOCK.monotonic()
+        async with asyncio.TaskGroup() as group:
+            last = group.create_task(self._live(first))
+            group.create_task(self._ask())
+            group.create_task(self._disturb(group))
+        return last.result()
+
+    async def _until(self, at_s: float) -> None:
+        await SYSTEM_CLOCK.sleep(max(0.0, self._begun + at_s - SYSTEM_CLOCK.monotonic()))
+
+    async def _ask(self) -> None:
+        for asked in self._plan.asked:
+            await self._until(asked.at_s)
+            await self._world.write(_now(asked))
+            self._counts["entries written"] += 1
+
+    async def _live(self, active: Process) -> Process:
+        """One broker after the other dies, and another one, which stood by, takes over."""
+        lives = self._plan.lives
+        for life, following in zip(lives, [*lives[1:], Life("")], strict=True):
+            standby = await self._world.spawn(following.told)
+            self._deaths[await self._death(active, life)] += 1
+            await self._world.free_lease(active)
+            await self._world.active(standby)
+            active = standby
+        return active
+
+    async def _death(self, broker: Process, life: Life) -> str:
+        """How it died: at its point, or at random."""
+        try:
+            async with asyncio.timeout(life.patience_s):
+                status = await broker.ended()
+        except TimeoutError:
+            await broker.stop(signal.SIGKILL)
+            return "at random"
+        assert status == -signal.SIGKILL, f"the broker ended by itself with {status}:\n{broker.said()[-4000:]}"
+        return life.point
+
+    async def _disturb(self, group: asyncio.TaskGroup) -> None:
+        for one in self._plan.disturbances:
+            await self._until(one.at_s)
+            try:
+                await self._happen(one, group)
+                self._disturbed[one.kind] += 1
+            except CommandError:  # no such order at work any more, nobody connected
+                self._counts["disturbances that could not be"] += 1
+
+    async def _happen(self, one: Disturbance, group: asyncio.TaskGroup) -> None:
+        match one.event:
+            case RedisDies(down_s=down_s):
+                group.create_task(self._world.kill_redis(down_s))
+            case OthersTrade(orders=orders):
+                group.create_task(self._others_trade(one, orders))
+            case CorrectOne() as correction:
+                await self._correct(correction)
+            case verb:
+                assert isinstance(verb, verbs.Verb)
+                await self._world.control.command(verb)
+
+    async def _correct(self, wanted: CorrectOne) -> None:
+        executions = [row for row in await self._world.control.executions() if row.client_id != OTHER]
+        if not executions:
+            raise CommandError("nothing was executed yet")
+        row = executions[int(wanted.pick * len(executions))]
+        await self._world.control.correct_execution(exec_id=row.exec_id, price=wanted.price, quantity=wanted.quantity)
+
+    async def _others_trade(self, one: Disturbance, orders: int) -> None:
+        placed = await self._world.others_trade(orders, prefix=f"by-hand-{round(one.at_s * 1000)}")
+        self._counts["orders of others"] += placed
+
+    # Settling.
+
+    async def mend(self, broker: Process) -> None:
+        """Nothing is wrong any more, and the broker is ready."""
+        await self._world.control.command(verbs.Clear())
+        await self._world.ready(broker, within_s=SETTLED_WITHIN_S)
+
+    async def settle(self, broker: Process) -> None:
+        """Cancel whatever works, and wait until every order has its outcome and every entry is worked off."""
+        asked_at = -ASKED_AGAIN_S
+        deadline = SYSTEM_CLOCK.monotonic() + SETTLED_WITHIN_S
+        async for entries, orders in self._left():
+            now = SYSTEM_CLOCK.monotonic()
+            assert broker.running, f"the broker ended by itself:\n{broker.said()[-4000:]}"
+            if not entries and not orders:
+                return
+            if not entries and now - asked_at >= ASKED_AGAIN_S:
+                await self._world.ready(broker, within_s=SETTLED_WITHIN_S)
+                await self._world.write(CancelAllOrders(requested_at=SYSTEM_CLOCK.now()))
+                self._counts["cancels of everything at the end"] += 1
+                asked_at = now
+            if now > deadline:
+                return  # what is left then is told by the judge
+
+    async def _left(self) -> AsyncIterator[tuple[int, int]]:
+        """How many entries are not worked off, and how many orders have no outcome."""
+        while True:
+            try:
+                yield await pending(self._world), len(await self._world.bus.members(OPEN_ORDERS_KEY))
+            except BusUnavailable:
+                self._counts["redis had no answer"] += 1
+            await SYSTEM_CLOCK.sleep(POLL_S)
+
+    # Judging.
+
+    async def judge(self) -> Report:
+        """Look until everything agrees, or what does not agree has had its time."""
+        deadline = SYSTEM_CLOCK.monotonic() + JUDGED_WITHIN_S
+        while True:
+            evidence = await gathered(self._world, pending=await pending(self._world))
+            found = complaints(evidence)
+            if not found or SYSTEM_CLOCK.monotonic() > deadline:
+                break
+            await SYSTEM_CLOCK.sleep(POLL_S)
+        logged = Counter(str(record.get("event")) for record in self._world.logs())
+        self._counts["sent again"] = logged["broker.order_sent_again"]
+        self._counts["risen"] = logged["broker.order_risen"]
+        self._counts["twins"] = logged["broker.twin_orders"]
+        return Report(self._plan, evidence, found, self._deaths, self._disturbed, self._counts)
+
+
+async def pending(its_world: World) -> int:
+    """Entries of the requests' stream that are not acknowledged, or were never delivered."""
+    groups = await its_world.bus.call(its_world.bus.redis.xinfo_groups(ORDER_REQUESTS.name))
+    [group] = [one for one in groups if one["name"].decode() == ORDER_REQUESTS.group]
+    return int(group["pending"]) + int(group["lag"] or 0)
+
+
+def _now(asked: Asked) -> OrderRequest | bytes:
+    """The entry as it is written at this moment."""
+    if isinstance(asked.request, bytes):
+        return asked.request
+    now = SYSTEM_CLOCK.now()
+    return asked.at(now, now + timedelta(seconds=asked.valid_for_s) if asked.valid_for_s else None)

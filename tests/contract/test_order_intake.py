@@ -51,9 +51,9 @@ class Taker:
 
 
 @contextlib.asynccontextmanager
-async def taking(bus: Bus, **details: bool) -> AsyncIterator[Taker]:
+async def taking(bus: Bus, *, at_once: bool = False) -> AsyncIterator[Taker]:
     """An intake at work, until the context ends."""
-    taker, stop = Taker(**details), asyncio.Event()
+    taker, stop = Taker(at_once=at_once), asyncio.Event()
     taker.intake = Intake(bus, taker.take, consumer=CONSUMER, clock=HastyClock())
     running = asyncio.create_task(taker.intake.run(stop))
     try:

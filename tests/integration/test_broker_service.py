@@ -432,7 +432,7 @@ def test_a_fill_after_the_end_is_told_even_by_a_broker_that_never_knew_the_order
             )
             stranger = replace_ref(late, "nobody's")
             for one in (stranger, late, late):
-                rig.port._on_input(one)  # type: ignore[attr-defined]
+                rig.port._teller.on_input(one)  # type: ignore[attr-defined]
             await eventually(lambda: rig.orders.fills("a"), what="the fill")
             await rig.orders.send(submit("b"))
             await rig.orders.outcome("b")

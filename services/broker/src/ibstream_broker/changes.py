@@ -12,7 +12,7 @@ from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import CancelAllOrders, CancelOrder, ModifyOrder, OrderStatus, Reason, SubmitOrder
 from ibstream.runtime import metrics
 from ibstream.runtime.faultpoints import fault_point
-from ibstream_broker.domain.interest import unrouted
+from ibstream_broker.domain.interest import unrouted, with_legs
 from ibstream_broker.domain.lanes import Lane, Waiting
 from ibstream_broker.domain.lifecycle import Step, moved, published
 from ibstream_broker.domain.records import OrderRecord
@@ -153,7 +153,7 @@ class Changes:
         if item.lane is Lane.MODIFY:
             record = self._office.ledger.book.get(item.target)
             return () if record is None else (record.request.instrument,)
-        return tuple(one for order in orders_of(item.request) for one in _with_legs(order.instrument))
+        return tuple(one for order in orders_of(item.request) for one in with_legs(order.instrument))
 
 
 @dataclass(frozen=True)
@@ -183,10 +183,6 @@ class Fitting:
             and wanted.account in ("", account)
             and (wanted.instrument is None or unrouted(wanted.instrument) == unrouted(order.instrument))
         )
-
-
-def _with_legs(instrument: Instrument) -> tuple[Instrument, ...]:
-    return (*(leg.instrument for leg in instrument.legs), instrument)
 
 
 def _not_workable(record: OrderRecord | None, account: str) -> Refusal | None:

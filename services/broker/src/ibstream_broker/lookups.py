@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.orders import Reason
+from ibstream.contracts.orders import Reason, SubmitGroup
+from ibstream_broker.domain.checks.groups import refusals_of
+from ibstream_broker.domain.interest import with_legs
 from ibstream_broker.domain.lanes import Waiting
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.ports import BrokerPort, InstrumentRefused
@@ -57,14 +59,17 @@ class Lookups:
         self.remove(list(self._tasks))
 
     async def _look_up(self, item: Waiting, instruments: Sequence[Instrument]) -> None:
+        wrong: dict[Instrument, Refusal] = {}
         async with self._slots:
             for instrument in instruments:
                 try:
                     await self._port.terms(instrument)
                 except InstrumentRefused as error:
-                    item.refuse_all(Refusal(error.reason, error.text))
+                    wrong[instrument] = Refusal(error.reason, error.text)
                 except ConnectionError as error:
-                    item.refuse_all(Refusal(Reason.GATEWAY_DISCONNECTED, str(error)))
+                    wrong[instrument] = Refusal(Reason.GATEWAY_DISCONNECTED, str(error))
+        if wrong:
+            _refuse(item, wrong)
         if self._forget(item) is not None:
             self._line_up(item)
 
@@ -73,3 +78,13 @@ class Lookups:
             if self._orders.get(client_order_id) is item:
                 del self._orders[client_order_id]
         return self._tasks.pop(item, None)
+
+
+def _refuse(item: Waiting, wrong: Mapping[Instrument, Refusal]) -> None:
+    """Of a group the orders in these instruments, and the others because of them; else the request."""
+    if not isinstance(item.request, SubmitGroup):
+        item.refuse_all(next(iter(wrong.values())))
+        return
+    orders = {order.client_order_id: with_legs(order.instrument) for order in item.request.orders}
+    named = {name: next((wrong[one] for one in parts if one in wrong), None) for name, parts in orders.items()}
+    item.refusals = refusals_of(item.request, {name: one for name, one in named.items() if one is not None})

@@ -1,4 +1,4 @@
-"""What works and what each strategy holds, kept up with every step of every order: exposure without looking at all orders. Pure."""
+"""What works and what each strategy holds, kept up with every step: exposure without looking at all orders. Pure."""
 
 from __future__ import annotations
 
@@ -91,6 +91,11 @@ class OpenInterest:
 def unrouted(instrument: Instrument) -> Instrument:
     """The instrument, however it is routed."""
     return msgspec.structs.replace(instrument, exchange="", primary_exchange="")
+
+
+def with_legs(instrument: Instrument) -> tuple[Instrument, ...]:
+    """All that must be known of to trade it: the legs of a combo, and the instrument itself."""
+    return (*(leg.instrument for leg in instrument.legs), instrument)
 
 
 def _signed(record: OrderRecord | None) -> defaultdict[int, Decimal]:

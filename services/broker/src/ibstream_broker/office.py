@@ -96,7 +96,14 @@ class Office:
         return None
 
     def refuse(
-        self, change: Change, request: OrderRequest, client_order_id: str, refusal: Refusal, record: OrderRecord | None
+        self,
+        change: Change,
+        request: OrderRequest,
+        client_order_id: str,
+        refusal: Refusal,
+        record: OrderRecord | None,
+        *,
+        code: int = 0,
     ) -> None:
         """Tell that a request could not be done; the order it is about, if there is one, stands as it stood."""
         kind = type_of(request)
@@ -107,6 +114,7 @@ class Office:
                 request=kind,
                 reason=refusal.reason,
                 text=refusal.text[:TEXT_CHARACTERS_MAX],
+                code=code,
                 status=record.status if record is not None else None,
                 at=self.clock.now(),
             )

@@ -156,6 +156,9 @@ class BrokerService:
 
     async def _recover(self, stop: asyncio.Event) -> None:
         await self._loaded.wait()
+        await unless(
+            stop, self._control_known.wait()
+        )  # nothing is sent again while nobody knows whether trading is halted
         await self._recovery.run(stop)
 
     async def _load(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from ibstream.contracts.orders import Reason, WhatIf, WhatIfAnswered
+from ibstream.ibkr.codes import CodeClass, classify
 from ibstream_broker.domain.lanes import Waiting
 from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
 from ibstream_broker.domain.refusal import Refusal
@@ -65,6 +66,7 @@ class WhatIfs:
     async def _ask(self, item: Waiting, request: WhatIf, finish: Callable[[Waiting], None]) -> None:
         office, order = self._office, request.order
         refusal: Refusal | None = None
+        code = 0
         preview = Preview()
         try:
             async with self._slots:
@@ -72,12 +74,15 @@ class WhatIfs:
                 account = order.account or office.port.account
                 preview = await office.port.what_if(Placement(order_id=order_id, request=order, account=account))
         except OrderRefused as error:
-            refusal = Refusal(Reason.REJECTED_BY_IBKR, f"{error.text} ({error.code})")
+            refusal, code = Refusal(Reason.REJECTED_BY_IBKR, f"{error.text} ({error.code})"), error.code
+            if classify(error.code, error.text) is CodeClass.READ_ONLY:
+                office.standing.read_only = error.text
+                refusal = office.refuses_what_ifs(request) or refusal
         except ConnectionError as error:
             refusal = Refusal(Reason.GATEWAY_DISCONNECTED, str(error))
         async with office.ledger.changing() as change:
             if refusal is not None:
-                office.refuse(change, request, order.client_order_id, refusal, None)
+                office.refuse(change, request, order.client_order_id, refusal, None, code=code)
             else:
                 told = {**msgspec.structs.asdict(preview), "warning": preview.warning[:TEXT_CHARACTERS_MAX]}
                 change.tell(WhatIfAnswered(client_order_id=order.client_order_id, at=office.clock.now(), **told))

@@ -162,6 +162,15 @@ def test_a_larger_quantity_that_was_asked_for_keeps_the_order_alive() -> None:
     assert story.record.filled == 200
 
 
+def test_a_quantity_that_was_overtaken_does_not_end_the_order() -> None:
+    """The list showed 200 already; an openOrder of before says 100 once more."""
+    story = Story(working()).take(seen(quantity=Decimal(200)), seen(quantity=Decimal(100)), executed(1, 100))
+    assert story.outcomes == []
+    assert story.record.is_unclear
+    story.take(seen(quantity=Decimal(200)), executed(2, 100))
+    assert [event.filled for event in story.outcomes] == [200]
+
+
 def test_of_several_changes_on_their_way_the_largest_counts() -> None:
     """Which of them IBKR takes is not known yet; asked twice changes nothing, and nothing is asked of what has ended."""
     story = Story(working())

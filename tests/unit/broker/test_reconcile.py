@@ -62,6 +62,15 @@ def test_an_order_that_filled_while_away_is_filled_with_its_executions(status: O
     assert again.events == []
 
 
+def test_corrections_that_are_listed_count_together() -> None:
+    """One grew, the other was taken back: in the order of the list they would for a moment be more than the whole."""
+    story = Story(working()).take(executed(1, 1), executed(2, 60))
+    lists = listed(is_open=[seen()], executions=[executed(1, 59, correction=2), executed(2, 0, correction=2)])
+    story.apply(reconcile(story.record, lists, NOW))
+    assert story.outcomes == []
+    assert story.record.filled == 59
+
+
 def test_executions_alone_are_enough() -> None:
     """IBKR may list an order no more and still know its executions."""
     story = Story(sent())

@@ -34,7 +34,14 @@ def is_leg(record: OrderRecord, executed: Executed) -> bool:
 
 
 def on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step:
-    """Into the ledger, once, whatever the outcome; a correction replaces the line it corrects."""
+    """One execution, live: into the ledger, and what that makes of the order."""
+    entered, events = enter(record, executed, now)
+    after, more = counted(record, entered, now)
+    return folded(record, after), (*events, *more)
+
+
+def enter(record: OrderRecord, executed: Executed, now: datetime) -> Step:
+    """Into the ledger, once, whatever the outcome; a correction replaces the line it corrects. The status stays as it is."""
     key = line_of(executed.exec_id)
     before = record.executions.get(key)
     if before is not None and not corrects(executed.exec_id, before.exec_id):
@@ -57,9 +64,19 @@ def on_executed(record: OrderRecord, executed: Executed, now: datetime) -> Step:
     if before is not None:
         filled = _reported_less(record, filled)
     event = _fill_event(filled, executed, line, replaces=before.exec_id if before else "", now=now)
-    after, events = published(filled, [event])
-    after, more = (after, ()) if line.leg else _after_fill(after, now)
-    return folded(record, after), (*events, *more)
+    return published(filled, [event])
+
+
+def counted(before: OrderRecord, record: OrderRecord, now: datetime) -> Step:
+    """What new lines in the ledger make of the status, all of them together; legs make nothing of it.
+
+    Of several that were listed the order means nothing: one by one they could add up to more than there ever was.
+    """
+    return (record, ()) if _own(before) == _own(record) else _after_fill(record, now)
+
+
+def _own(record: OrderRecord) -> list[Execution]:
+    return [line for line in record.executions.values() if not line.leg]
 
 
 def _reported_less(before: OrderRecord, after: OrderRecord) -> OrderRecord:

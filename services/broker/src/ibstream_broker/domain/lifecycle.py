@@ -39,7 +39,17 @@ from ibstream_broker.domain.steps import (
     status_event,
 )
 
-__all__ = ["TEXT_CHARACTERS_MAX", "Step", "folded", "modify_asked", "moved", "published", "risen", "status_event", "step"]
+__all__ = [
+    "TEXT_CHARACTERS_MAX",
+    "Step",
+    "folded",
+    "modify_asked",
+    "moved",
+    "published",
+    "risen",
+    "status_event",
+    "step",
+]
 
 _TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
 """The types whose stop price stays where it was put; a trailing one moves by itself."""
@@ -101,7 +111,7 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
     known = msgspec.structs.replace(
         known,
         request=_as_modified(record.request, seen),
-        modify_quantity=None if seen.quantity == record.modify_quantity else record.modify_quantity,
+        modify_quantity=_still_to_be_shown(record, seen.quantity),
     )
     match word(seen.status):
         case Word.WORKING:
@@ -112,6 +122,17 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
             return advised(record, known, now, seen.text)
         case _:
             return silently(record, msgspec.structs.replace(known, doubted=True))
+
+
+def _still_to_be_shown(record: OrderRecord, shown: Decimal | None) -> Decimal | None:
+    """The quantity that may still be at work beyond the one that is shown.
+
+    A smaller one than before may be old news that was overtaken: only a status or a list ends the order with it.
+    """
+    before = record.request.quantity
+    if shown is not None and 0 < shown < before:
+        return max(before, record.modify_quantity or before)
+    return None if shown == record.modify_quantity else record.modify_quantity
 
 
 def _as_modified(request: SubmitOrder, seen: OrderSeen) -> SubmitOrder:

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 import msgspec
 
 from ibstream.contracts.orders import OrderEvent, OrderStatus, Reason
-from ibstream_broker.domain.inputs import CommissionReported, Executed, OrderInput, OrderSeen, Snapshot
+from ibstream_broker.domain.fills import counted, enter, on_commission
+from ibstream_broker.domain.inputs import CommissionReported, Executed, OrderSeen, Snapshot
 from ibstream_broker.domain.lifecycle import step
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import Trigger, Word, word
@@ -146,9 +147,13 @@ def reconcile(record: OrderRecord, lists: Reconciliation, now: datetime) -> Step
     """What the lists make of one order, as one revision: fills first, then where it stands if it has no outcome yet."""
     events: list[OrderEvent] = []
     after = record
-    ledger: tuple[OrderInput, ...] = (*lists.executions(record), *lists.commissions(record))
-    for happened in ledger:
-        after, more = step(after, happened, now)
+    for executed in lists.executions(record):
+        after, more = enter(after, executed, now)
+        events += more
+    after, more = counted(record, after, now)
+    events += more
+    for commission in lists.commissions(record):
+        after, more = on_commission(after, commission, now)
         events += more
     if not after.is_final:
         after, more = _stand(after, lists, now)

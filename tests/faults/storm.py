@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 from faults.storm_evidence import gathered
 from faults.storm_faults import OTHER, CorrectOne, Disturbance, OthersTrade, RedisDies
 from faults.storm_plan import Life, Plan
@@ -40,7 +41,12 @@ ASKED_AGAIN_S = 5.0
 JUDGED_WITHIN_S = 10.0
 """What is told after the last outcome (commissions, corrections) has come by then."""
 
+JUDGED_FIRST_WITHIN_S = 40.0
+"""An account that was never followed: twice the positions' own time of grace, and some."""
+
 POLL_S = 0.2
+
+TRACED_MESSAGES = 100_000
 
 
 @dataclass
@@ -95,6 +101,8 @@ class _Storm:
 
     async def rage(self) -> Process:
         """Until everything was asked, every disturbance has happened, and every life is over. Returns the last broker."""
+        if not self._plan.is_first_run:
+            await self._world.follow_account()
         first = await self._world.spawn(self._plan.lives[0].told)
         await self._world.active(first, within_s=STARTED_WITHIN_S)
         self._begun = SYSTEM_CLOCK.monotonic()
@@ -204,18 +212,33 @@ class _Storm:
 
     async def judge(self) -> Report:
         """Look until everything agrees, or what does not agree has had its time."""
-        deadline = SYSTEM_CLOCK.monotonic() + JUDGED_WITHIN_S
+        within_s = JUDGED_FIRST_WITHIN_S if self._plan.is_first_run else JUDGED_WITHIN_S
+        deadline = SYSTEM_CLOCK.monotonic() + within_s
         while True:
             evidence = await gathered(self._world, pending=await pending(self._world))
             found = complaints(evidence)
             if not found or SYSTEM_CLOCK.monotonic() > deadline:
                 break
             await SYSTEM_CLOCK.sleep(POLL_S)
+        if found:
+            await self._leave_traces()
         logged = Counter(str(record.get("event")) for record in self._world.logs())
         self._counts["sent again"] = logged["broker.order_sent_again"]
         self._counts["risen"] = logged["broker.order_risen"]
         self._counts["twins"] = logged["broker.twin_orders"]
         return Report(self._plan, evidence, found, self._deaths, self._disturbed, self._counts)
+
+    async def _leave_traces(self) -> None:
+        """What the stand-in knows, beside the brokers' logs and Redis' data."""
+        control = self._world.control
+        known = {
+            "orders": await control.orders(),
+            "executions": await control.executions(),
+            "faults": await control.faults(),
+            "messages": await control.messages(limit=TRACED_MESSAGES),
+        }
+        for name, rows in known.items():
+            (self._world.directory / f"gateway-{name}.json").write_bytes(msgspec.json.encode(rows))
 
 
 async def pending(its_world: World) -> int:

@@ -9,7 +9,7 @@ from random import Random  # noqa: TID251 - seeded, so that a storm can be had a
 
 from faults.storm_requests import Asked
 
-from ibstream.contracts.orders import SubmitOrder
+from ibstream.contracts.orders import OrderType, SubmitOrder, TimeInForce
 from ibstream_gateway_emulator.faults import verbs
 
 BROKER = 1
@@ -18,8 +18,11 @@ BROKER = 1
 OTHER = 41
 """The client id of somebody else who trades the same account."""
 
-OF_SESSIONS = 4
+OF_SESSIONS = 3
 """Disturbances of a storm that end a session or the link, or Redis: more of them, and hardly an order would be sent."""
+
+LATE = 0.6
+"""Share of the storm before which no connection falls silent: until that is noticed, and made good, hardly an order is sent."""
 
 OF_ORDERS = 7
 """Those that do not, besides fills."""
@@ -70,7 +73,8 @@ def disturbances(random: Random, *, seed: int, asked: Sequence[Asked], storm_s: 
     chosen = _by_turns(_SESSION_KINDS, seed, OF_SESSIONS) + _by_turns(_ORDER_KINDS, seed, OF_ORDERS)
     found = []
     for kind in chosen:
-        found += KINDS[kind](_Moment(random, kind, random.uniform(0.05, 0.9) * storm_s))
+        earliest = LATE if kind == "half open" else 0.05
+        found += KINDS[kind](_Moment(random, kind, random.uniform(earliest, 0.9) * storm_s))
     found += _befallen(random, asked, storm_s)
     return tuple(sorted(found, key=lambda one: one.at_s))
 
@@ -105,7 +109,7 @@ class _Moment:
 def _link(moment: _Moment, *, data_lost: bool) -> list[Disturbance]:
     lost = verbs.LoseLink(keeps_orders=moment.chance(0.7))
     back = verbs.RestoreLink(data_lost=data_lost, tells_missed=moment.chance())
-    return moment.later(lost, moment.between(0.3, 1.5), back)
+    return moment.later(lost, moment.between(0.2, 0.9), back)
 
 
 _Make = Callable[[_Moment], list[Disturbance]]
@@ -159,9 +163,13 @@ KINDS = {**_SESSION_KINDS, **_ORDER_KINDS}
 """Every kind by its name, as the report counts them."""
 
 
+def _rests(order: SubmitOrder) -> bool:
+    return order.order_type is not OrderType.MARKET and order.time_in_force in (TimeInForce.DAY, TimeInForce.GTC)
+
+
 def _befallen(random: Random, asked: Sequence[Asked], storm_s: float) -> list[Disturbance]:
     """Resting orders that fill in part or whole, or that IBKR ends, whoever listens; many do not rest at that moment."""
-    orders = [(one.at_s, one.request) for one in asked if isinstance(one.request, SubmitOrder)]
+    orders = [(one.at_s, one.request) for one in asked if isinstance(one.request, SubmitOrder) and _rests(one.request)]
     found = []
     for at_s, order in random.sample(orders, min(FILLS, len(orders))):
         name = order.client_order_id

@@ -22,6 +22,9 @@ STORM_S = 8.0
 LIVES = 5
 """Brokers that die in one storm."""
 
+FIRST_RUNS_ONE_IN = 5
+"""Of the storms one in so many finds an account that was never followed."""
+
 PATIENCE_S = 2.5
 """How long a broker may live at most; one that has not come by its fault point then is killed where it stands."""
 
@@ -58,6 +61,8 @@ class Plan:
     """By time."""
     lives: tuple[Life, ...]
     """Of the broker that is active first, and of its successors."""
+    is_first_run: bool
+    """Whether no broker has followed this account before."""
 
 
 def plan_of(seed: int, orders: int) -> Plan:
@@ -69,6 +74,7 @@ def plan_of(seed: int, orders: int) -> Plan:
         asked=asked,
         disturbances=disturbances(random, seed=seed, asked=asked, storm_s=STORM_S),
         lives=_lives(random, seed),
+        is_first_run=seed % FIRST_RUNS_ONE_IN == 0,
     )
 
 

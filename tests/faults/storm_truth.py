@@ -30,7 +30,13 @@ from ibstream_gateway_emulator.control.views import ExecutionRow, OrderRow
 Told = OrderStatusChanged | OrderFilled | CommissionCharged
 """What is numbered."""
 
-_WORD = {"Filled": OrderStatus.FILLED, "Cancelled": OrderStatus.CANCELLED}
+_WORD = {
+    "Filled": OrderStatus.FILLED,
+    "Cancelled": OrderStatus.CANCELLED,
+    "ApiCancelled": OrderStatus.CANCELLED,
+}
+"""What IBKR's words for an end mean."""
+
 ZERO = Decimal(0)
 
 

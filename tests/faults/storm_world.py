@@ -8,6 +8,7 @@ import os
 import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from system import Process
 from ibstream.bus import Bus, BusUnavailable
 from ibstream.contracts.base import encode, type_of
 from ibstream.contracts.orders import OrderRequest
-from ibstream.contracts.registry import ORDER_REQUESTS, client_id_lease, heartbeat_key
+from ibstream.contracts.registry import ORDER_REQUESTS, client_id_lease, heartbeat_key, order_positions_key
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.faultpoints import VARIABLE
+from ibstream_broker.domain.position_lines import AccountLine, journalled
 from ibstream_gateway_emulator.control.handle import GatewayControl
 from ibstream_gateway_emulator.domain.limits import Limits
 from ibstream_gateway_emulator.server import GatewayServer, running_gateway
@@ -106,6 +108,16 @@ class World:
 
         await eventually(says_so, within_s=within_s, what=f"broker {broker.pid} to be ready\n{broker.said()[-2000:]}")
         assert broker.running, f"the broker ended by itself:\n{broker.said()[-3000:]}"
+
+    async def follow_account(self) -> None:
+        """Let the account be one that was followed for an hour, and held nothing: as any broker but the very first finds it.
+
+        The very first one needs half a minute of calm to tell which of the executions of its first seconds its first
+        listing of positions held.
+        """
+        since = AccountLine(since=SYSTEM_CLOCK.now() - timedelta(hours=1))
+        fields = {name: bytes(value) for name, value in journalled(since).items()}
+        await self.bus.set_fields(order_positions_key(self.gateway.state.account), fields)
 
     async def free_lease(self, broker: Process) -> None:
         """Let the lease of a dead broker run out at once: four seconds less to wait for the next one."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha1
 from typing import Any, Self, cast
 from urllib.parse import parse_qs, urlsplit
@@ -28,6 +29,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from ibstream.bus.line import Command, Line
 from ibstream.runtime import metrics
 from ibstream.runtime.errors import ConfigurationError, IbstreamError, RecoverableError
 
@@ -97,6 +99,7 @@ class Bus:
         self.address = _address(url, self._kwargs)
         """The server's host and port, without its password."""
         self._redis = self._client(COMMAND_CONNECTIONS)
+        self._line = Line(self._redis.connection_pool.make_connection)
 
     def _client(self, connections: int) -> Redis:
         pool = BlockingConnectionPool.from_url(
@@ -118,6 +121,7 @@ class Bus:
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._line.close()
         await self._redis.aclose()
         await self._redis.connection_pool.disconnect()
 
@@ -146,6 +150,13 @@ class Bus:
         except RedisError as error:
             metrics.BUS_FAILURES.labels(self._client_name).inc()
             raise BusUnavailable(f"Redis at {self.address}: {error}") from error
+
+    async def ask(self, *command: str | bytes | int, deadline_s: float = DEADLINE_S) -> Any:
+        """The answer to a command as the server gives it, over a connection of its own; raise as `call` does.
+
+        For what is asked again and again and has to be quick: redis-py's way there and back costs as much as the network's.
+        """
+        return (await self.call(self._line.ask(command), deadline_s=deadline_s))[0]
 
     async def ping(self) -> None:
         """Return if the server answers; else raise as `call` does."""
@@ -225,9 +236,7 @@ class Bus:
 
     async def run_script(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> Any:
         """Run a Lua script atomically; raise as `call` does. It is sent once, and called by its digest after that."""
-        return await self._run_loaded(
-            script, lambda digest: self._redis.evalsha(digest, len(keys), *keys, *cast("Any", arguments))
-        )
+        return (await self._run_loaded(script, keys, arguments))[0]
 
     async def run_script_durably(self, script: str, keys: list[str], arguments: Sequence[str | bytes | int]) -> Any:
         """As `run_script`, and return only when what it wrote is on the server's disk (WAITAOF).
@@ -236,16 +245,12 @@ class Bus:
         Only for servers of which `is_durable` is true.
         """
 
-        async def both(digest: str) -> Any:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.evalsha(digest, len(keys), *keys, *cast("Any", arguments))
-            pipeline.execute_command("WAITAOF", 1, 0, round(FSYNC_TIMEOUT_S * 1000))
-            done, (on_disk, _) = await pipeline.execute()
-            if not on_disk:
-                raise TimeoutError(f"not on disk within {FSYNC_TIMEOUT_S:g} s")
-            return done
-
-        return await self._run_loaded(script, both)
+        on_disk = ("WAITAOF", 1, 0, round(FSYNC_TIMEOUT_S * 1000))
+        done, (is_on_disk, _) = await self._run_loaded(script, keys, arguments, on_disk)
+        if not is_on_disk:
+            metrics.BUS_FAILURES.labels(self._client_name).inc()
+            raise BusUnavailable(f"Redis at {self.address}: not on disk within {FSYNC_TIMEOUT_S:g} s")
+        return done
 
     async def is_durable(self) -> bool:
         """Whether the server can say that a write is on its disk: WAITAOF (Redis 7.2), and an append-only file."""
@@ -255,15 +260,22 @@ class Bus:
             return False
         return True
 
-    async def _run_loaded(self, script: str, run: Callable[[str], Awaitable[Any]]) -> Any:
-        digest = sha1(script.encode(), usedforsecurity=False).hexdigest()
+    async def _run_loaded(
+        self, script: str, keys: list[str], arguments: Sequence[str | bytes | int], *then: Command
+    ) -> list[Any]:
+        evalsha = ("EVALSHA", _digest(script), len(keys), *keys, *arguments)
         try:
-            return await self.call(run(digest))
+            return cast("list[Any]", await self.call(self._line.ask(evalsha, *then)))
         except BusRefused as error:
             if not isinstance(error.__cause__, NoScriptError):
                 raise
         await self.call(self._redis.script_load(script))
-        return await self.call(run(digest))
+        return cast("list[Any]", await self.call(self._line.ask(evalsha, *then)))
+
+
+@cache
+def _digest(script: str) -> str:
+    return sha1(script.encode(), usedforsecurity=False).hexdigest()
 
 
 def _address(url: str, fixed: Mapping[str, Any]) -> str:

@@ -65,11 +65,11 @@ class Group:
         return await self._read(after, count=count, block_ms=None, deadline_s=0)
 
     async def _read(self, position: str, *, count: int, block_ms: int | None, deadline_s: float) -> list[RawEntry]:
-        command = self._blocking.redis.xreadgroup(
-            self.stream.group, self.consumer, {self.stream.name: position}, count=count, block=block_ms
-        )
-        raw = await on_stream(self._blocking.call(command, deadline_s=deadline_s + _DEADLINE_MARGIN_S))
-        return cast("list[RawEntry]", raw[0][1]) if raw else []
+        block = () if block_ms is None else ("BLOCK", block_ms)
+        group = ("GROUP", self.stream.group, self.consumer)
+        command = ("XREADGROUP", *group, "COUNT", count, *block, "STREAMS", self.stream.name, position)
+        raw = await on_stream(self._blocking.ask(*command, deadline_s=deadline_s + _DEADLINE_MARGIN_S))
+        return [(entry_id, _fields(flat)) for entry_id, flat in raw[0][1]] if raw else []
 
     async def pending_after(self, after: str, *, count: int) -> list[tuple[str, int]]:
         """This consumer's next pending entries: id, and how often delivered so far. Does not count as a delivery."""
@@ -137,6 +137,12 @@ class Group:
         await self._bus.call(pipeline.execute())
         metrics.DEAD_LETTERS.labels(self.stream.name).inc()
         _log.error("bus.dead_letter", stream=self.stream.name, id=entry_id.decode(), error=error)
+
+
+def _fields(flat: list[bytes] | None) -> dict[bytes, bytes]:
+    """Of an entry that was trimmed while it was pending there are none."""
+    pairs = iter(flat or ())
+    return dict(zip(pairs, pairs, strict=True))
 
 
 async def on_stream(command: Awaitable[Any]) -> Any:

@@ -25,6 +25,9 @@ from ibstream_broker.domain.records import OrderRecord
 
 T = TypeVar("T")
 
+LOGGED_AFTER_S = 0.002
+"""How much later than it is written a step is logged: what follows from it goes first."""
+
 _RETRY = exponential(0.1, 2.0)
 
 _log = structlog.get_logger(__name__)
@@ -194,7 +197,7 @@ class OrderLedger:
         metrics.JOURNAL_SECONDS.observe(self._clock.monotonic() - started)
         for record in records:
             self._note_ids(record)
-        _log_steps(change.events)
+        asyncio.get_running_loop().call_later(LOGGED_AFTER_S, _log_steps, change.events)
 
     def _note_ids(self, record: OrderRecord) -> None:
         self.order_id_high_water = max(self.order_id_high_water, record.order_id)

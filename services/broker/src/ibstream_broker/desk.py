@@ -208,6 +208,7 @@ class Desk:
         """Work off what waits until `stop` is set; the batch in hand then is finished first."""
         async with asyncio.TaskGroup() as self._tasks:
             self._at_work.set()
+            self._group.create_task(self._wake_at(stop), name="desk-stop")
             while not stop.is_set():
                 batch = self._next_batch()
                 if batch:
@@ -216,9 +217,13 @@ class Desk:
                     await unless(stop, self._more_room())
                 else:
                     self._wake.clear()
-                    await unless(stop, self._wake.wait())
+                    await self._wake.wait()
             self._lookups.clear()
             self._what_ifs.clear()
+
+    async def _wake_at(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._wake.set()
 
     @property
     def _group(self) -> asyncio.TaskGroup:

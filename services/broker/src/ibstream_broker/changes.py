@@ -61,6 +61,7 @@ class Changes:
         port = self._office.port
         try:
             await port.room()
+            self._office.check_held()
             await port.cancel(record.order_id, session=port.session)
         except ConnectionError as error:
             _log.error("broker.risen_order_not_cancelled", order=record.client_order_id, error=str(error))
@@ -123,11 +124,13 @@ class Changes:
 
     async def _send_cancel(self, order_id: int) -> None:
         fault_point("cancel.journalled")
+        self._office.check_held()
         await self._office.port.cancel(order_id, session=self._office.port.session)
         metrics.ORDER_REQUESTS.labels("cancel", "sent").inc()
         fault_point("cancel.sent")
 
     async def _send_modify(self, placement: Placement, session: int) -> None:
+        self._office.check_held()
         await self._office.port.modify(placement, session=session)
         metrics.ORDER_REQUESTS.labels("modify", "sent").inc()
         fault_point("modify.sent")

@@ -77,6 +77,15 @@ class Office:
         """Why nothing may be sent any more, whatever was decided: the slot has passed on."""
         return None if self.held() else Refusal(Reason.GATEWAY_DISCONNECTED, "another broker has taken over")
 
+    def check_held(self) -> None:
+        """To be called right before anything is sent, with nothing awaited in between that could take its time.
+
+        Raises `ConnectionError` once the slot has passed on: a broker that was frozen after all other checks sends nothing.
+        """
+        refusal = self.not_held()
+        if refusal is not None:
+            raise ConnectionError(refusal.text)
+
     def blocked(self, order: SubmitOrder) -> Refusal | None:
         """Why an order may not open or enlarge a position whose fills do not add up; None where it may."""
         legs = (

@@ -46,6 +46,7 @@ class Recovery:
         self._holdings = holdings
         self._interval_s = interval_s
         self._cancel = cancel
+        self._settled = settled
         self._session = 0
         self._floors: dict[int, int] = {}
         self._strangers: dict[int, str] = {}
@@ -125,6 +126,7 @@ class Recovery:
         before = {record.client_order_id: record.revision for record in office.ledger.book.open()}
         await self._have_groups_at_hand()
         snapshot = await office.port.snapshot()
+        await self._settled()  # what was heard before the lists is older than they are, and must not seem newer
         fault_point("recovery.listed")
         if self._session != office.port.session:
             await self._begin_session(snapshot.next_order_id)
@@ -226,8 +228,8 @@ class Recovery:
             try:
                 await office.port.terms(record.request.instrument)
                 await office.port.room()
-                if office.not_held() is None:
-                    await office.port.place(placement_of(record), session=session)
+                office.check_held()
+                await office.port.place(placement_of(record), session=session)
             except ConnectionError as error:
                 _log.warning("broker.not_sent_again", order=record.client_order_id, error=str(error))
                 return

@@ -179,6 +179,7 @@ class Submits:
     async def place(self, record: OrderRecord, session: int) -> None:
         """Send one order. Raises `ConnectionError` when it was certainly not sent."""
         fault_point("intent.journalled")
+        self._office.check_held()
         await self._office.port.place(placement_of(record), session=session)
         metrics.ORDER_REQUESTS.labels("submit", "sent").inc()
         fault_point("order.sent")

@@ -10,43 +10,32 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
-from faults.storm_evidence import gathered
 from faults.storm_faults import OTHER, CorrectOne, Disturbance, OthersTrade, RedisDies
 from faults.storm_plan import Life, Plan
 from faults.storm_requests import Asked
-from faults.storm_truth import Evidence, complaints
+from faults.storm_settle import JUDGED_WITHIN_S, judged, mend, settle
+from faults.storm_truth import Evidence
 from faults.storm_world import STARTED_WITHIN_S, World, world
 from system import Process
 
-from ibstream.bus import BusUnavailable
-from ibstream.contracts.orders import CancelAllOrders, OrderRequest
-from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_REQUESTS
+from ibstream.contracts.orders import OrderRequest
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_gateway_emulator.control.handle import CommandError
 from ibstream_gateway_emulator.faults import verbs
 
-SETTLED_WITHIN_S = 60.0
-"""Orders that IBKR lists nowhere are given up ten seconds after their time is over."""
-
-ASKED_AGAIN_S = 5.0
-"""How long a cancel of everything has, before somebody looks why orders still work."""
-
-JUDGED_WITHIN_S = 10.0
-"""What is told after the last outcome (commissions, corrections) has come by then."""
-
 JUDGED_FIRST_WITHIN_S = 40.0
-"""An account that was never followed: twice the positions' own time of grace, and some."""
+"""Of an account that was never followed: twice the positions' own time of grace, and some."""
 
-POLL_S = 0.2
+LOGGED = {"sent again": "broker.order_sent_again", "risen": "broker.order_risen", "twins": "broker.twin_orders"}
+"""What the report counts in the brokers' logs."""
 
-TRACED_MESSAGES = 100_000
+NEVER_LOGGED = ("supervisor.unexpected_error", "broker.inbox_full", "ibkr.probe_failed")
+"""What no fault may lead to."""
 
 
 @dataclass
@@ -75,10 +64,10 @@ async def storm(plan: Plan, directory: Path, stage: AbstractAsyncContextManager[
             raging = SYSTEM_CLOCK.monotonic()
             broker = await this.rage()
             settling = SYSTEM_CLOCK.monotonic()
-            await this.mend(broker)
-        await this.settle(broker)
+            await mend(its_world, broker)
+        await settle(its_world, broker)
         judging = SYSTEM_CLOCK.monotonic()
-        report = await this.judge()
+        report = await this.report()
         report.seconds = {
             "waited": raging - started,
             "raged": settling - raging,
@@ -175,77 +164,16 @@ class _Storm:
         placed = await self._world.others_trade(orders, prefix=f"by-hand-{round(one.at_s * 1000)}")
         self._counts["orders of others"] += placed
 
-    # Settling.
+    # Reporting.
 
-    async def mend(self, broker: Process) -> None:
-        """Nothing is wrong any more, and the broker is ready."""
-        await self._world.control.command(verbs.Clear())
-        await self._world.ready(broker, within_s=SETTLED_WITHIN_S)
-
-    async def settle(self, broker: Process) -> None:
-        """Cancel whatever works, and wait until every order has its outcome and every entry is worked off."""
-        asked_at = -ASKED_AGAIN_S
-        deadline = SYSTEM_CLOCK.monotonic() + SETTLED_WITHIN_S
-        async for entries, orders in self._left():
-            now = SYSTEM_CLOCK.monotonic()
-            assert broker.running, f"the broker ended by itself:\n{broker.said()[-4000:]}"
-            if not entries and not orders:
-                return
-            if not entries and now - asked_at >= ASKED_AGAIN_S:
-                await self._world.ready(broker, within_s=SETTLED_WITHIN_S)
-                await self._world.write(CancelAllOrders(requested_at=SYSTEM_CLOCK.now()))
-                self._counts["cancels of everything at the end"] += 1
-                asked_at = now
-            if now > deadline:
-                return  # what is left then is told by the judge
-
-    async def _left(self) -> AsyncIterator[tuple[int, int]]:
-        """How many entries are not worked off, and how many orders have no outcome."""
-        while True:
-            try:
-                yield await pending(self._world), len(await self._world.bus.members(OPEN_ORDERS_KEY))
-            except BusUnavailable:
-                self._counts["redis had no answer"] += 1
-            await SYSTEM_CLOCK.sleep(POLL_S)
-
-    # Judging.
-
-    async def judge(self) -> Report:
-        """Look until everything agrees, or what does not agree has had its time."""
+    async def report(self) -> Report:
+        """What there is to be known, once everything agrees or has had its time."""
         within_s = JUDGED_FIRST_WITHIN_S if self._plan.is_first_run else JUDGED_WITHIN_S
-        deadline = SYSTEM_CLOCK.monotonic() + within_s
-        while True:
-            evidence = await gathered(self._world, pending=await pending(self._world))
-            found = complaints(evidence)
-            if not found or SYSTEM_CLOCK.monotonic() > deadline:
-                break
-            await SYSTEM_CLOCK.sleep(POLL_S)
-        if found:
-            await self._leave_traces()
+        evidence, found = await judged(self._world, within_s=within_s)
         logged = Counter(str(record.get("event")) for record in self._world.logs())
-        self._counts["sent again"] = logged["broker.order_sent_again"]
-        self._counts["risen"] = logged["broker.order_risen"]
-        self._counts["twins"] = logged["broker.twin_orders"]
+        found += [f"{times} times in the logs: {name}" for name, times in logged.items() if name in NEVER_LOGGED]
+        self._counts.update({name: logged[event] for name, event in LOGGED.items()})
         return Report(self._plan, evidence, found, self._deaths, self._disturbed, self._counts)
-
-    async def _leave_traces(self) -> None:
-        """What the stand-in knows, beside the brokers' logs and Redis' data."""
-        control = self._world.control
-        known = {
-            "orders": await control.orders(),
-            "executions": await control.executions(),
-            "faults": await control.faults(),
-            "messages": await control.messages(limit=TRACED_MESSAGES),
-        }
-        for name, rows in known.items():
-            (self._world.directory / f"gateway-{name}.json").write_bytes(msgspec.json.encode(rows))
-
-
-async def pending(its_world: World) -> int:
-    """Entries of the requests' stream that are not acknowledged, or were never delivered."""
-    groups = await its_world.bus.call(its_world.bus.redis.xinfo_groups(ORDER_REQUESTS.name))
-    [group] = [one for one in groups if one["name"].decode() == ORDER_REQUESTS.group]
-    return int(group["pending"]) + int(group["lag"] or 0)
 
 
 def _now(asked: Asked) -> OrderRequest | bytes:

@@ -28,7 +28,7 @@ ZERO = Decimal(0)
 async def gathered(world: World, *, pending: int) -> Evidence:
     """Ask everybody. `pending`: what the requests' group has left."""
     requests = [(entry_id, message) async for entry_id, message, _ in _entries(world, ORDER_REQUESTS)]
-    events = [message async for _, message, _ in _entries(world, ORDER_EVENTS) if message is not None]
+    events = await messages(world, ORDER_EVENTS)
     letters = await world.bus.call(world.bus.redis.xrange(ORDER_REQUESTS.dead))
     executions = await world.control.executions()
     account = world.gateway.state.account
@@ -49,6 +49,11 @@ async def gathered(world: World, *, pending: int) -> Evidence:
         con_ids={row.symbol: _con_id(world, row.symbol) for row in executions if not row.is_combination},
         broker=BROKER,
     )
+
+
+async def messages(world: World, stream: Stream) -> list[Message]:
+    """Everything on a stream that can be read."""
+    return [message async for _, message, _ in _entries(world, stream) if message is not None]
 
 
 def _con_id(world: World, key: str) -> int:

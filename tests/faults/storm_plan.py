@@ -31,6 +31,20 @@ PATIENCE_S = 2.5
 RARE = ("resend.journalled", "intent.journalled")
 """A point that is only passed after a death at another one, and that other one."""
 
+OFTEN = {
+    "request.taken": 20,
+    "intent.journalled": 30,
+    "order.sent": 30,
+    "cancel.journalled": 3,
+    "cancel.sent": 3,
+    "request.acknowledged": 20,
+    "input.taken": 40,
+    "input.journalled": 40,
+    "recovery.listed": 3,
+    "recovery.journalled": 3,
+}
+"""How often a broker comes by a point in a second or two, about; at others it is too seldom to be waited for twice."""
+
 ASKED_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 """Stands in the plan's requests for the moment in which each is written."""
 
@@ -94,7 +108,7 @@ def _with_causes(points: Sequence[str]) -> list[str]:
 
 
 def _life(random: Random, point: str) -> Life:
-    often = point in ("request.taken", "intent.journalled", "order.sent", "input.taken", "input.journalled")
-    times = random.randint(1, 12) if often and random.random() < 0.7 else 1
+    most = OFTEN.get(point, 1)
+    times = random.randint(1, most) if random.random() < 0.8 else 1
     patience_s = PATIENCE_S if point else random.uniform(0.5, PATIENCE_S)
     return Life(point, times, round(patience_s, 2))

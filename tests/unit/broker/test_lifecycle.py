@@ -162,6 +162,16 @@ def test_a_larger_quantity_that_was_asked_for_keeps_the_order_alive() -> None:
     assert story.record.filled == 200
 
 
+def test_a_change_that_ibkr_has_taken_is_told_once() -> None:
+    """A strategy learns that its modify is in force, by a status event with the new terms; repetitions say nothing."""
+    story = Story(working())
+    before = len(story.events)
+    story.take(seen(quantity=Decimal(200)), seen(quantity=Decimal(200)))
+    [event] = story.events[before:]
+    assert isinstance(event, OrderStatusChanged)
+    assert (event.status, event.quantity, event.text) == (OrderStatus.SUBMITTED, 200, "changed")
+
+
 def test_a_quantity_that_was_overtaken_does_not_end_the_order() -> None:
     """The list showed 200 already; an openOrder of before says 100 once more."""
     story = Story(working()).take(seen(quantity=Decimal(200)), seen(quantity=Decimal(100)), executed(1, 100))

@@ -14,7 +14,7 @@ from ibstream.runtime import metrics
 from ibstream.runtime.faultpoints import fault_point
 from ibstream_broker.domain.interest import unrouted, with_legs
 from ibstream_broker.domain.lanes import Lane, Waiting
-from ibstream_broker.domain.lifecycle import Step, moved, published
+from ibstream_broker.domain.lifecycle import Step, modify_asked, moved, published
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.validation import check_modify, check_order, check_terms, modified
@@ -80,18 +80,27 @@ class Changes:
             self._office.refuse(change, request, record.client_order_id, refusal, record)
             return []
         if wanted.quantity != record.request.quantity:
-            change.step(published(msgspec.structs.replace(record, modify_quantity=wanted.quantity), []))
+            change.step(modify_asked(record, wanted.quantity))
         session = self._office.port.session
         placement = placement_of(msgspec.structs.replace(record, request=wanted))
         return [
             Send(
-                still_refused=lambda: self._office.refuses_modifies(request) or self._office.not_held(),
+                still_refused=lambda: self._no_longer(request) or self._office.not_held(),
                 act=lambda: self._send_modify(placement, session),
                 take_back=lambda change, refusal: self._office.refuse(
                     change, request, record.client_order_id, refusal, change.now(record.client_order_id)
                 ),
             )
         ]
+
+    def _no_longer(self, request: ModifyOrder) -> Refusal | None:
+        """What may have come between: IBKR would take the change of an order that has ended for a new one."""
+        record = self._office.ledger.book.get(request.client_order_id)
+        if record is None or record.is_final:
+            return Refusal(Reason.ORDER_IS_FINAL, "it has ended meanwhile")
+        if record.cancel_requested:
+            return Refusal(Reason.CANCEL_REQUESTED, "its cancel is on its way")
+        return self._office.refuses_modifies(request)
 
     def _against(self, record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
         refusal = check_order(wanted, now=self._office.clock.now()) or check_modify(record, wanted)

@@ -34,6 +34,9 @@ class Inbox:
         self._inputs: deque[OrderInput | PortfolioInput | SessionEnded] = deque(maxlen=INPUTS_MAX)
         self._early: OrderedDict[str, CommissionReported] = OrderedDict()
         self._filled = asyncio.Event()
+        self._put_in = 0
+        self._written = 0
+        self._any_written = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._inputs)
@@ -42,8 +45,22 @@ class Inbox:
         """Append; called from callbacks."""
         if len(self._inputs) == INPUTS_MAX:
             _log.error("broker.inbox_full", dropped=type(self._inputs[0]).__name__)
+            self.written(1)  # it never will be, and nobody need wait for it
         self._inputs.append(happened)
+        self._put_in += 1
         self._filled.set()
+
+    def written(self, count: int) -> None:
+        """So many of those taken are journalled."""
+        self._written += count
+        self._any_written.set()
+
+    async def settled(self) -> None:
+        """Return when everything that was put in before this call is journalled."""
+        wanted = self._put_in
+        while self._written < wanted:
+            self._any_written.clear()
+            await self._any_written.wait()
 
     async def wait(self) -> None:
         """Return when there is something to take."""
@@ -68,6 +85,7 @@ class Inbox:
         self._inputs.clear()
         self._early.clear()
         self._filled.clear()
+        self.written(self._put_in - self._written)
 
     def keep_early_commission(self, happened: OrderInput) -> None:
         """Keep a commission whose execution is still to come; anything else is about an order that is not ours."""

@@ -7,7 +7,7 @@ never reached the Gateway are sent again, with the same id, once the gate is ope
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
@@ -41,7 +41,15 @@ _log = structlog.get_logger(__name__)
 class Recovery:
     """Finds out where every order stands, and does what follows from it."""
 
-    def __init__(self, office: Office, holdings: Holdings, *, interval_s: float, cancel: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        office: Office,
+        holdings: Holdings,
+        *,
+        interval_s: float,
+        cancel: Callable[[str], None],
+        settled: Callable[[], Awaitable[None]],
+    ) -> None:
         self._office = office
         self._holdings = holdings
         self._interval_s = interval_s

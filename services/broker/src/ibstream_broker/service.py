@@ -90,7 +90,11 @@ class BrokerService:
         self._holdings = Holdings(self._office, Portfolio(bus), blocking=options.mismatch_blocks)
         self._desk = Desk(self._office, waiting_max=options.waiting_max)
         self._recovery = Recovery(
-            self._office, self._holdings, interval_s=options.reconcile_interval_s, cancel=self._desk.cancel
+            self._office,
+            self._holdings,
+            interval_s=options.reconcile_interval_s,
+            cancel=self._desk.cancel,
+            settled=self._inbox.settled,
         )
         self._loaded = asyncio.Event()
         self._control_known = asyncio.Event()
@@ -194,6 +198,7 @@ class BrokerService:
                     case _:
                         await self._apply(change, happened)
             moved = change.positions
+        self._inbox.written(len(batch))
         fault_point("input.journalled")
         if reports or moved.events:
             await self._holdings.tell([*reports, *moved.events])

@@ -115,7 +115,7 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
     )
     match word(seen.status):
         case Word.WORKING:
-            return alive(record, known, now, seen.text)
+            return _told_if_changed(record, alive(record, known, now, seen.text), now)
         case Word.CANCELLING if known.status is not OrderStatus.PENDING_CANCEL:
             return moved_by(record, known, Trigger.CANCELLING, now)
         case Word.ON_ITS_WAY | Word.CANCELLING:
@@ -133,6 +133,14 @@ def _still_to_be_shown(record: OrderRecord, shown: Decimal | None) -> Decimal | 
     if shown is not None and 0 < shown < before:
         return max(before, record.modify_quantity or before)
     return None if shown == record.modify_quantity else record.modify_quantity
+
+
+def _told_if_changed(before: OrderRecord, step: Step, now: datetime) -> Step:
+    """A change of the order that IBKR has taken is told, although its status is what it was."""
+    after, events = step
+    if events or after.request == before.request or after.status is not before.status or not before.acknowledged:
+        return step
+    return moved(msgspec.structs.replace(after, revision=before.revision), after.status, now, text="changed")
 
 
 def _as_modified(request: SubmitOrder, seen: OrderSeen) -> SubmitOrder:

@@ -55,6 +55,11 @@ class Desk:
         self._at_work = asyncio.Event()
         self._wake = asyncio.Event()
         self._credit = 0
+        self._in_hand: list[Waiting] = []
+        """The batch that is being worked off: it waits no more, and its orders may not be journalled yet."""
+        self._cancels: dict[str, Waiting] = {}
+        """By order, the cancel that waits and has no end of its own: whoever asks for the same thing is told with it."""
+        self._risen: list[OrderRecord] = []
         self._done: Callable[[str], None] = lambda _: None
 
     def __len__(self) -> int:
@@ -66,6 +71,9 @@ class Desk:
         self._lookups.clear()
         self._what_ifs.clear()
         self._credit = 0
+        self._in_hand.clear()
+        self._cancels.clear()
+        self._risen.clear()
         self._done = done
         self._at_work.clear()
 
@@ -74,11 +82,11 @@ class Desk:
     async def take(self, entries: Sequence[Entry]) -> None:
         """Line requests up, in the order of the stream. Those that find no room any more are refused."""
         await self._at_work.wait()
-        too_many: list[Waiting] = []
+        hopeless: list[Waiting] = []
         for entry in entries:
             match entry.message:
                 case CancelOrder() as request:
-                    await self._take_cancel(entry.id, request)
+                    hopeless += await self._take_cancel(entry.id, request)
                 case CancelAllOrders() as request:
                     await self._take_cancel_all(entry.id, request)
                 case SubmitOrder() | SubmitGroup() | ModifyOrder() | WhatIf() as request:
@@ -87,7 +95,7 @@ class Desk:
                         item.refuse_all(
                             Refusal(Reason.OVERLOADED, f"{len(self)} requests wait already; send fewer at once")
                         )
-                        too_many.append(item)
+                        hopeless.append(item)
                     else:
                         self._check(item)
                         is_refused = self._is_refused(item)  # then nothing need be looked up, or can be
@@ -95,8 +103,7 @@ class Desk:
                         self._lookups.start(item, instruments, self._group)
                 case other:
                     raise AssertionError(f"{other} is not of this stream")
-        for start in range(0, len(too_many), BATCH_MAX):
-            await self._handle(too_many[start : start + BATCH_MAX])
+        await self._handle_all(hopeless)
 
     def cancel_every_order(self) -> None:
         """Line up a cancel of every working order; a halt asks for it."""
@@ -109,7 +116,10 @@ class Desk:
 
     def put_down(self, record: OrderRecord) -> None:
         """End an order at IBKR whose story is told already."""
-        self._group.create_task(self._changes.put_down(record), name="put-down")
+        if self._tasks is None:
+            self._risen.append(record)
+        else:
+            self._tasks.create_task(self._changes.put_down(record), name="put-down")
 
     def look_again(self) -> None:
         """Something has changed that can decide about those who wait."""
@@ -149,13 +159,24 @@ class Desk:
         record = self._office.ledger.book.get(client_order_id)
         return record.request.strategy if record is not None else ""
 
-    async def _take_cancel(self, entry_id: str, request: CancelOrder) -> None:
-        waiting = self._lanes.order(request.client_order_id) or self._lookups.order(request.client_order_id)
+    async def _take_cancel(self, entry_id: str, request: CancelOrder) -> list[Waiting]:
+        """Drop the order where it waits, else line the cancel up. Returned where there is nothing to cancel."""
+        target = request.client_order_id
+        waiting = self._lanes.order(target) or self._lookups.order(target)
         if waiting is not None:
-            await self._drop([waiting], {request.client_order_id})
+            await self._drop([waiting], {target})
             self._done(entry_id)
-            return
-        self._line_up_cancel(request.client_order_id, request, lambda: self._done(entry_id))
+            return []
+        if not self._is_open(target):
+            return [Waiting(request, Lane.CANCEL, "", entry_id, target=target, taken_at=self._office.clock.monotonic())]
+        self._line_up_cancel(target, request, lambda: self._done(entry_id))
+        return []
+
+    def _is_open(self, client_order_id: str) -> bool:
+        """Whether there is an order to cancel, or about to be one: every order without an outcome is at hand."""
+        record = self._office.ledger.book.get(client_order_id)
+        in_hand = any(client_order_id in item.client_order_ids for item in self._in_hand)
+        return in_hand or (record is not None and not record.is_final)
 
     async def _take_cancel_all(self, entry_id: str, request: CancelAllOrders) -> None:
         """Every order asked for before: those that wait are dropped, the others get a cancel each."""
@@ -163,7 +184,9 @@ class Desk:
         waiting = self._lanes.matching(fits.waiting) + self._lookups.matching(fits.waiting)
         ids = {order.client_order_id for item in waiting for order in orders_of(item.request) if fits.order(order)}
         await self._drop(waiting, ids)
-        targets = [one.client_order_id for one in self._office.ledger.book.open() if fits.record(one)]
+        in_hand = [order for item in self._in_hand if item.client_order_ids for order in orders_of(item.request)]
+        targets = dict.fromkeys(order.client_order_id for order in in_hand if fits.order(order))
+        targets |= dict.fromkeys(one.client_order_id for one in self._office.ledger.book.open() if fits.record(one))
         left = len(targets)
 
         def one_done() -> None:
@@ -180,9 +203,15 @@ class Desk:
     def _line_up_cancel(
         self, target: str, request: CancelOrder | CancelAllOrders | None, done: Callable[[], None]
     ) -> None:
+        same = self._cancels.get(target)
+        if same is not None:
+            same.on_done.append(done)
+            return
         asked = request or CancelOrder(client_order_id=target, requested_at=self._office.clock.now())
-        item = Waiting(asked, Lane.CANCEL, self._strategy_of(target), target=target, on_done=done)
+        item = Waiting(asked, Lane.CANCEL, self._strategy_of(target), target=target, on_done=[done])
         item.taken_at = self._office.clock.monotonic()
+        if asked.valid_until is None:
+            self._cancels[target] = item
         self._lanes.put(item)
         self._wake.set()
 
@@ -194,9 +223,12 @@ class Desk:
             for client_order_id in item.client_order_ids:
                 other = Refusal(Reason.GROUP_REFUSED, "another order of its group was cancelled before it was sent")
                 item.refusals[client_order_id] = _CANCELLED_UNSENT if client_order_id in asked_for else other
-        batch = list(items)
-        for start in range(0, len(batch), BATCH_MAX):
-            await self._handle(batch[start : start + BATCH_MAX])
+        await self._handle_all(list(items))
+
+    async def _handle_all(self, items: Sequence[Waiting]) -> None:
+        """Handle what has nothing to send, some at a time and past the lanes."""
+        for start in range(0, len(items), BATCH_MAX):
+            await self._handle(items[start : start + BATCH_MAX])
 
     def _line_up(self, item: Waiting) -> None:
         self._lanes.put(item)
@@ -209,10 +241,13 @@ class Desk:
         async with asyncio.TaskGroup() as self._tasks:
             self._at_work.set()
             self._group.create_task(self._wake_at(stop), name="desk-stop")
+            for record in self._risen:
+                self.put_down(record)
+            self._risen.clear()
             while not stop.is_set():
-                batch = self._next_batch()
-                if batch:
-                    await self._handle(batch)
+                self._in_hand = self._next_batch()
+                if self._in_hand:
+                    await self._handle(self._in_hand)
                 elif self._lanes.peek() is not None:
                     await unless(stop, self._more_room())
                 else:
@@ -245,6 +280,8 @@ class Desk:
                     break
                 room -= item.messages
             batch.append(self._lanes.take())
+            if self._cancels.get(item.target) is item:
+                del self._cancels[item.target]
             metrics.ORDER_QUEUE_SECONDS.observe(self._office.clock.monotonic() - item.taken_at)
         metrics.ORDER_QUEUE.set(len(self))
         return batch
@@ -276,8 +313,8 @@ class Desk:
     def _finish(self, item: Waiting) -> None:
         if item.entry_id:
             self._done(item.entry_id)
-        if item.on_done is not None:
-            item.on_done()
+        for done in item.on_done:
+            done()
 
     async def _journalled(self, batch: Sequence[Waiting]) -> list[Send]:
         """One write for the batch. Orders that the journal turns out to know are looked up, and it is tried again."""

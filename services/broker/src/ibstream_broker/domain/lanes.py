@@ -42,7 +42,7 @@ class Waiting:
     """When it was taken from the stream, on the monotonic clock."""
     refusals: dict[str, Refusal] = field(default_factory=dict)
     """What was found against it before its turn came, by client order id."""
-    on_done: Callable[[], None] | None = None
+    on_done: list[Callable[[], None]] = field(default_factory=list)
     """Told when it is done, beside whoever acknowledges its entry."""
 
     def refuse_all(self, refusal: Refusal) -> None:

@@ -1,0 +1,367 @@
+"""More requests than IBKR takes messages: what is urgent goes first, everyone has a turn, and what waits can be cancelled."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from broker_rig import Orders, Rig
+from contract.brokers import resting, submit
+from integration.broker_cases import (
+    Broker,
+    cancel,
+    cancel_all,
+    group,
+    modify,
+    over_gateway,
+    refusals,
+    simulated,
+    works,
+)
+from support import eventually, run
+from system import Process
+
+from ibstream.bus import Bus
+from ibstream.contracts.base import encode, type_of
+from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.orders import (
+    GroupKind,
+    OrderRequest,
+    OrderStatus,
+    OrderStatusChanged,
+    Reason,
+    RequestRefused,
+    Side,
+    SubmitOrder,
+)
+from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS
+from ibstream.ibkr.pacing import Window
+from ibstream.runtime.clock import SYSTEM_CLOCK
+
+S = OrderStatus
+
+FLOOD = int(os.environ.get("IBSTREAM_TEST_FLOOD", "20000"))
+"""Requests in the flood. 100,000 of them take about two minutes."""
+
+
+async def pour(bus: Bus, requests: list[OrderRequest]) -> None:
+    """Put many requests on the stream as fast as Redis takes them."""
+    for start in range(0, len(requests), 1000):
+        pipeline = bus.redis.pipeline(transaction=False)
+        for request in requests[start : start + 1000]:
+            pipeline.xadd(ORDER_REQUESTS.name, {"type": type_of(request), "data": encode(request)})
+        await bus.call(pipeline.execute())
+
+
+async def slow(rig: Rig, per_s: int, *symbols: str) -> None:
+    """From now on so many messages a second, and none in the first; instruments are known, so that all of them are orders."""
+    for symbol in symbols or ("AAPL",):
+        await rig.port.terms(Instrument(symbol=symbol))
+    window = Window(per_s, SYSTEM_CLOCK)
+    for _ in range(per_s):
+        await window.take()
+    rig.port._session._window = window  # type: ignore[attr-defined]
+
+
+def test_a_cancel_of_an_order_that_waits_ends_it_unsent(redis_url: str) -> None:
+    """Under a limit of three messages a second: it was never at IBKR, and is cancelled, not rejected."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            await slow(rig, 3)
+            names = [f"o-{number}" for number in range(8)]
+            await rig.orders.send(*(resting(name) for name in names), cancel("o-5"), cancel("o-7"))
+            for name in ("o-5", "o-7"):
+                outcome = await rig.orders.outcome(name)
+                assert (outcome.status, outcome.reason) == (S.CANCELLED, Reason.CANCEL_REQUESTED)
+                assert outcome.order_id == 0
+            await rig.orders.reaches("o-6", S.SUBMITTED)
+            assert rig.placed() == [name for name in names if name not in ("o-5", "o-7")]
+
+    run(scenario(), timeout_s=90)
+
+
+def test_cancelling_one_order_of_a_group_that_waits_ends_the_group_unsent(redis_url: str) -> None:
+    """It was to be accepted whole."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            await slow(rig, 2)
+            first = [resting(f"o-{number}") for number in range(3)]
+            members = [resting("a"), resting("b"), resting("c")]
+            await rig.orders.send(*first, group(GroupKind.OCA, *members), cancel("b"))
+            asked_for = await rig.orders.outcome("b")
+            assert (asked_for.status, asked_for.reason) == (S.CANCELLED, Reason.CANCEL_REQUESTED)
+            for name in "ac":
+                other = await rig.orders.outcome(name)
+                assert (other.status, other.reason) == (S.REJECTED, Reason.GROUP_REFUSED)
+            await rig.orders.reaches("o-2", S.SUBMITTED)
+            assert rig.placed() == ["o-0", "o-1", "o-2"]
+
+    run(scenario(), timeout_s=90)
+
+
+BY: dict[str, dict[str, object]] = {
+    "strategy": {"strategy": "x"},
+    "symbol": {"symbol": "MSFT"},
+    "strategy and symbol": {"strategy": "x", "symbol": "MSFT"},
+    "instrument": {"instrument": Instrument(symbol="MSFT", exchange="ISLAND")},
+    "another instrument of the symbol": {"instrument": Instrument(symbol="MSFT", currency="EUR")},
+    "account": {"account": "DU9000001"},
+    "another account": {"account": "DU7"},
+    "all": {},
+}
+FITTING = {
+    "strategy": "acAC",
+    "symbol": "bcBC",
+    "strategy and symbol": "cC",
+    "instrument": "bcBC",
+    "another instrument of the symbol": "",
+    "account": "abcABC",
+    "another account": "",
+    "all": "abcABC",
+}
+
+
+@pytest.mark.parametrize("by", BY)
+def test_cancel_all_ends_working_and_waiting_orders_that_fit_and_no_other(by: str, redis_url: str) -> None:
+    """Small letters work when it is asked for, capital ones wait for room; what was asked for after it is not meant."""
+    fitting = set(FITTING[by])
+    terms = {"a": ("x", "AAPL"), "b": ("y", "MSFT"), "c": ("x", "MSFT")}
+
+    def order(name: str) -> SubmitOrder:
+        strategy, symbol = terms[name.lower()]
+        return resting(name, strategy=strategy, symbol=symbol)
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(*(order(name) for name in "abc"))
+            for name in "abc":
+                await orders.reaches(name, S.SUBMITTED)
+            await slow(rig, 8, "AAPL", "MSFT")
+            waiting = [order(name) for name in "ABC"]
+            await orders.send(*waiting, cancel_all(**BY[by]), resting("later", strategy="x"))
+            for name in fitting:
+                outcome = await orders.outcome(name, within_s=30)
+                assert (outcome.status, outcome.reason) == (S.CANCELLED, Reason.CANCEL_REQUESTED), name
+            for name in {*"abcABC", "later"} - fitting:
+                await orders.reaches(name, S.SUBMITTED, within_s=30)
+            assert not fitting & {*"ABC"} & {*rig.placed()}
+
+    run(scenario(), timeout_s=120)
+
+
+def test_cancels_overtake_a_queue_of_500_orders(redis_url: str) -> None:
+    """A cancel asked for after them goes out with the next message, and not half a minute later."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(resting("works"), resting("changed"))
+            for name in ("works", "changed"):
+                await orders.reaches(name, S.SUBMITTED)
+            await slow(rig, 10)
+            await pour(orders.bus, [resting(f"o-{number}") for number in range(500)])
+            await eventually(lambda: len(rig.placed()) > 5, what="the queue being worked off")
+            asked_at = SYSTEM_CLOCK.monotonic()
+            await orders.send(modify("changed", limit_price="1.25"), cancel("works"))
+            assert (await orders.outcome("works")).status is S.CANCELLED
+            await eventually(lambda: rig.order("changed").placed.limit_price == Decimal("1.25"), what="the change")
+            assert SYSTEM_CLOCK.monotonic() - asked_at < 5
+            assert len(rig.placed()) < 100
+            await orders.send(cancel_all())
+            await eventually(lambda: rig.service.details()["requests_waiting"] == 0, what="an empty queue")
+            await eventually(lambda: works(rig), within_s=40, what="all that was sent cancelled")
+            assert len(rig.placed()) < 150
+            counts = Counter([(await orders.outcome(f"o-{number}")).status for number in range(500)])
+            assert counts == {S.CANCELLED: 500}
+
+    run(scenario(), timeout_s=120)
+
+
+def test_a_strategy_with_300_requests_does_not_starve_one_with_one(redis_url: str) -> None:
+    """Strategies have turns."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            await slow(rig, 10)
+            greedy: list[OrderRequest] = [resting(f"g-{number}", strategy="greedy") for number in range(300)]
+            await pour(rig.orders.bus, [*greedy, resting("modest", strategy="modest")])
+            await rig.orders.reaches("modest", S.SUBMITTED)
+            assert rig.placed().index("modest") < 60
+            await rig.orders.send(cancel_all())
+            await eventually(lambda: works(rig), within_s=40, what="an end")
+
+    run(scenario(), timeout_s=120)
+
+
+@pytest.mark.parametrize("broker", [simulated, over_gateway])
+def test_an_order_in_hand_is_reached_by_a_cancel_of_all(broker: Broker, redis_url: str) -> None:
+    """It waits no more and is not journalled yet: the batch with it is held up by another write."""
+
+    async def scenario() -> None:
+        async with broker(redis_url) as rig:
+            await rig.port.terms(Instrument(symbol="AAPL"))
+            ledger = rig.service._ledger
+            async with ledger._lock:  # as a write would hold it
+                await rig.orders.send(resting("a"))
+                await eventually(lambda: rig.service._desk._in_hand, what="the order in hand")
+                await rig.orders.send(cancel_all(strategy="test"))
+                await eventually(lambda: _read(rig, 2), what="the cancel taken in")
+            assert (await rig.orders.outcome("a")).status is S.CANCELLED
+            assert await works(rig)
+
+    run(scenario())
+
+
+async def _read(rig: Rig, count: int) -> bool:
+    """Whether so many requests were given out to the broker."""
+    bus = rig.orders.bus
+    [told] = await bus.call(bus.redis.xinfo_groups(ORDER_REQUESTS.name))
+    return bool(told["entries-read"] >= count)
+
+
+def test_cancels_of_nothing_take_no_room_from_those_of_something(redis_url: str) -> None:
+    """2,000 cancels of orders that do not exist, and 2,000 of one: each is answered, and none waits for a message to IBKR."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(resting("a"))
+            await orders.reaches("a", S.SUBMITTED)
+            await slow(rig, 2)
+            nothing: list[OrderRequest] = [cancel(f"n-{number}") for number in range(2000)]
+            await pour(orders.bus, [*nothing, *(cancel("a") for _ in range(2000))])
+            asked_at = SYSTEM_CLOCK.monotonic()
+            assert (await orders.outcome("a")).status is S.CANCELLED
+            for number in (0, 1999):
+                assert (await orders.refused(f"n-{number}")).reason is Reason.UNKNOWN_ORDER
+            await eventually(lambda: _all_acknowledged(orders.bus), within_s=20, what="all of them done")
+            assert SYSTEM_CLOCK.monotonic() - asked_at < 15
+            for number in range(2000):
+                assert len(await refusals(rig, f"n-{number}")) == 1
+
+    run(scenario(), timeout_s=120)
+
+
+async def _all_acknowledged(bus: Bus) -> bool:
+    [told] = await bus.call(bus.redis.xinfo_groups(ORDER_REQUESTS.name))
+    return bool(told["pending"] == 0 and told["lag"] == 0)
+
+
+def test_a_flood_of_requests_has_a_reason_each_and_takes_bounded_memory(redis_url: str, tmp_path: Path) -> None:
+    """A few wait, the others are refused at once; all in one process whose memory stays where it was."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            environment = {
+                **os.environ,
+                "SA_REDIS__URL": redis_url,
+                "SA_BROKER__PROVIDER": "simulated",
+                "SA_BROKER__REQUESTS_WAITING_MAX": "200",
+                "SA_METRICS__PORT_BROKER": "0",
+                "SA_LOGGING__LEVEL": "error",
+            }
+            broker = Process(tmp_path / "broker.log", "ibstream_broker", environment=environment)
+            orders = Orders(bus)
+            try:
+                await broker.start()
+                await orders.send(submit("first"))
+                await orders.outcome("first", within_s=20)
+                before_kb = _memory_kb(broker.pid)
+                kinds = (submit, resting)
+                flood: list[OrderRequest] = [kinds[number % 2](f"o-{number}") for number in range(FLOOD)]
+                await pour(bus, flood)
+                await eventually(lambda: _all_acknowledged(bus), within_s=FLOOD / 100, what="the end of the flood")
+                assert _memory_kb(broker.pid) - before_kb < 150_000
+                await _check_flood(bus)
+                await orders.send(submit("last", side=Side.SELL))
+                assert (await orders.outcome("last")).status is S.FILLED
+            finally:
+                if broker.running:
+                    await broker.stop()
+
+    run(scenario(), timeout_s=30 + FLOOD / 100)
+
+
+def _memory_kb(pid: int) -> int:
+    """What a process has in memory."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    raise AssertionError(f"process {pid} tells no VmRSS")
+
+
+async def _check_flood(bus: Bus) -> None:
+    """Each has a story that begins once, and no more than one end; none was passed over."""
+    decode = ORDER_EVENTS.codec().decode
+    begun, ended, reasons = Counter[str](), Counter[str](), Counter[Reason]()
+    position = "-"
+    while entries := await bus.call(bus.redis.xrange(ORDER_EVENTS.name, position, "+", count=5000)):
+        for _, fields in entries:
+            event = decode(fields[b"type"], fields[b"data"])
+            assert not isinstance(event, RequestRefused)
+            if isinstance(event, OrderStatusChanged):
+                begun[event.client_order_id] += event.seq == 1
+                ended[event.client_order_id] += event.final
+                reasons[event.reason] += event.final
+        position = f"({entries[-1][0].decode()}"
+    names = [f"o-{number}" for number in range(FLOOD)]
+    assert all(begun[name] == 1 and ended[name] <= 1 for name in names)
+    assert {name for name in names if not ended[name]} <= {f"o-{number}" for number in range(1, FLOOD, 2)}
+    assert reasons[Reason.OVERLOADED] > 0
+    assert set(reasons) <= {Reason.NONE, Reason.OVERLOADED, Reason.EXPIRED, Reason.REJECTED_BY_IBKR}
+
+
+def test_requests_beyond_what_may_wait_are_refused_at_once(redis_url: str) -> None:
+    """Those that wait keep their place; modifies count, cancels do not."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url, waiting_max=5) as rig:
+            orders = rig.orders
+            await orders.send(resting("works"))
+            await orders.reaches("works", S.SUBMITTED)
+            await slow(rig, 3)
+            await orders.send(*(resting(f"o-{number}") for number in range(12)), modify("works", quantity="20"))
+            refused = await orders.refused("works")
+            assert (refused.reason, refused.status) == (Reason.OVERLOADED, S.SUBMITTED)
+            last = await orders.outcome("o-11")
+            assert (last.status, last.reason) == (S.REJECTED, Reason.OVERLOADED)
+            await orders.send(cancel("works"))
+            assert (await orders.outcome("works")).status is S.CANCELLED
+            taken = [f"o-{number}" for number in range(12) if not await _ended(orders, f"o-{number}")]
+            assert taken == [f"o-{number}" for number in range(len(taken))]
+            assert len(taken) == 5
+            for name in taken:
+                await orders.reaches(name, S.SUBMITTED)
+
+    run(scenario(), timeout_s=90)
+
+
+async def _ended(orders: Orders, name: str) -> bool:
+    steps = await orders.steps(name)
+    return bool(steps) and steps[-1][0] is S.REJECTED
+
+
+def test_what_waits_too_long_expires_unsent(redis_url: str) -> None:
+    """Its time runs out while it waits for room; those before it went out."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url, valid_for=timedelta(seconds=3)) as rig:
+            await slow(rig, 1)
+            names = [f"o-{number}" for number in range(10)]
+            await rig.orders.send(*(resting(name) for name in names))
+            last = await rig.orders.outcome("o-9")
+            assert (last.status, last.reason, last.order_id) == (S.REJECTED, Reason.EXPIRED, 0)
+            sent = rig.placed()
+            assert sent == names[: len(sent)]
+            assert 1 <= len(sent) <= 6
+            for name in names[len(sent) :]:
+                assert (await rig.orders.outcome(name)).reason is Reason.EXPIRED
+
+    run(scenario(), timeout_s=90)

@@ -94,12 +94,13 @@ class Recovery:
 
     async def run(self, stop: asyncio.Event) -> None:
         """While ready, reconcile every so often; soon where anything is unclear, or holdings are to be looked at again."""
-        waits = exponential(SOON_S, self._interval_s)()
+        soon = exponential(min(SOON_S, self._interval_s), self._interval_s)
+        waits = soon()
         unclear_before: set[str] = set()
         while not stop.is_set():
             unclear = {one.client_order_id for one in self._office.ledger.book.open() if one.is_unclear}
             if unclear - unclear_before:
-                waits = exponential(SOON_S, self._interval_s)()
+                waits = soon()
             unclear_before = unclear
             wait_s = next(waits) if unclear or self._missed else self._interval_s
             await unless(stop, self._until_soon(wait_s))

@@ -9,6 +9,7 @@ recovery                                everything set against IBKR's lists
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 
@@ -34,6 +35,7 @@ from ibstream_broker.domain.inputs import (
     CodeReported,
     Executed,
     OrderInput,
+    OrderSeen,
     PnlReported,
     PortfolioInput,
     PositionReported,
@@ -43,6 +45,7 @@ from ibstream_broker.domain.lifecycle import risen, step
 from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.reconcile import session_lost
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.domain.states import Word, word
 from ibstream_broker.holdings import Holdings
 from ibstream_broker.inbox import Inbox, SessionEnded
 from ibstream_broker.intake import Intake
@@ -54,10 +57,22 @@ from ibstream_broker.recovery import Recovery
 from ibstream_broker.risk_desk import RiskDesk
 
 CONTROL_BLOCK_S = 0.5
-"""How long a read of `system:control` waits; after a first one without entries, the broker knows where things stand."""
+"""How long a read of `system:control` waits for something new."""
+
+CONTROL_FIRST_BLOCK_S = 0.01
+"""The same, until one comes back without entries: then the broker knows where things stand, and orders wait for that."""
+
+FIRST_TRY_S = 5.0
+"""How long requests that a broker finds when it becomes the active one may wait for its first session. Those of the time
+between two brokers would else all be refused because the new one has no session yet."""
 
 INPUTS_AT_ONCE = 256
 """Inputs journalled in one write."""
+
+_TRIED = frozenset(
+    {ConnectionState.READY, ConnectionState.DEGRADED, ConnectionState.BACKING_OFF, ConnectionState.STOPPED}
+)
+"""Where the first session, or the first try of one, has led to."""
 
 Happened = OrderInput | PortfolioInput | SessionEnded
 
@@ -98,6 +113,7 @@ class BrokerService:
         )
         self._loaded = asyncio.Event()
         self._control_known = asyncio.Event()
+        self._tried = asyncio.Event()
         port.listen(self._inbox.put)
 
     def workers(self, slot: Slot) -> tuple[Worker, ...]:
@@ -108,6 +124,7 @@ class BrokerService:
         self._inbox.clear()
         self._loaded.clear()
         self._control_known.clear()
+        self._tried.clear()
         intake = Intake(self._bus, self._desk.take, consumer=f"broker-{slot.number}", clock=self._clock)
         self._desk.reopen(intake.done)
 
@@ -125,6 +142,8 @@ class BrokerService:
         elif standing.session_since is None and state is ConnectionState.SYNCHRONISING:
             standing.session_since = self._clock.now()
         standing.state, standing.why = state, reason
+        if state in _TRIED:
+            self._tried.set()
         if state is ConnectionState.READY:
             self._recovery.on_ready()
             self._enforce_halt()
@@ -153,6 +172,9 @@ class BrokerService:
     async def _work_off_requests(self, intake: Intake, stop: asyncio.Event) -> None:
         await self._loaded.wait()
         await self._control_known.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_TRY_S):
+                await unless(stop, self._tried.wait())
         async with asyncio.TaskGroup() as group:
             group.create_task(self._desk.run(stop), name="desk")
             group.create_task(intake.run(stop), name="intake")
@@ -223,10 +245,17 @@ class BrokerService:
                 change.step(step(change.now(record.client_order_id) or record, early, self._clock.now()))
 
     async def _finished(self, happened: OrderInput) -> OrderRecord | None:
-        """The order of an execution, where it ended in an earlier life of the broker: a late fill is a fill."""
-        if not isinstance(happened, Executed) or not happened.order_ref:
-            return None
-        found = await self._ledger.load_all([happened.order_ref])
+        """The order of an execution, where it ended in an earlier life of the broker: a late fill is a fill.
+
+        Or of one that works, which would then have risen again.
+        """
+        match happened:
+            case Executed(order_ref=name) if name:
+                found = await self._ledger.load_all([name])
+            case OrderSeen(order_ref=name) if name and word(happened.status) is Word.WORKING:
+                found = await self._ledger.load_all([name])
+            case _:
+                return None
         self._ledger.book.put_all(found)
         return found[0] if found else None
 
@@ -253,7 +282,8 @@ class BrokerService:
         await self._loaded.wait()
         async with StreamReader(self._bus, {SYSTEM_CONTROL: BEGINNING}) as control:
             while not stop.is_set():
-                entries = await self._ledger.persist(lambda: control.read(block_s=CONTROL_BLOCK_S))
+                block_s = CONTROL_BLOCK_S if self._control_known.is_set() else CONTROL_FIRST_BLOCK_S
+                entries = await self._ledger.persist(lambda: control.read(block_s=block_s))  # noqa: B023 - called at once
                 for entry in entries:
                     await self._obey(entry.message)
                 if not entries and not self._control_known.is_set():

@@ -118,7 +118,8 @@ def modify(name: str, **details: Any) -> ModifyOrder:
     """Ask for other terms; numbers as text."""
     told: dict[str, Any] = {"client_order_id": name, "requested_at": SYSTEM_CLOCK.now(), **details}
     is_number = {key: isinstance(value, str) and value[0].isdigit() for key, value in details.items()}
-    return ModifyOrder(**{key: Decimal(value) if is_number.get(key) else value for key, value in told.items()})
+    told |= {key: Decimal(value) for key, value in details.items() if is_number[key]}
+    return ModifyOrder(**told)
 
 
 def group(kind: GroupKind, *orders: SubmitOrder, name: str = "group", **details: Any) -> SubmitGroup:

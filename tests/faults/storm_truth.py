@@ -271,7 +271,7 @@ def _of_holdings(evidence: Evidence, told: Mapping[str, Story]) -> Iterator[str]
     truly: defaultdict[tuple[str, int], Decimal] = defaultdict(Decimal)
     for row in evidence.executions:
         if row.client_id == evidence.broker and not row.is_combination and row.order_ref in told:
-            strategy = told[row.order_ref].asked[0].strategy
+            strategy = next((order.strategy for order in told[row.order_ref].asked), "nobody")
             truly[strategy, evidence.con_ids[row.symbol]] += row.quantity if row.side == "BUY" else -row.quantity
     for key in truly.keys() | evidence.of_strategies.keys():
         if truly.get(key, ZERO) != evidence.of_strategies.get(key, ZERO):

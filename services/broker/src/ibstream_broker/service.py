@@ -46,7 +46,6 @@ from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.reconcile import session_lost
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import Word, word
-from ibstream_broker.domain.states import Word, word
 from ibstream_broker.holdings import Holdings
 from ibstream_broker.inbox import Inbox, SessionEnded
 from ibstream_broker.intake import Intake

@@ -34,7 +34,7 @@ from _orders.rig import Rig, rig_in
 
 Tell = Callable[[str, str, str], None]
 
-SAMPLES, SAMPLES_QUICK = 1000, 200
+SAMPLES, SAMPLES_QUICK = 900, 200
 REQUESTS, REQUESTS_QUICK = 6000, 3000
 SCRIPT_REQUESTS = 500
 ROUNDS, ROUNDS_QUICK = 3, 1
@@ -90,6 +90,7 @@ async def simulated(rig: Rig, *, requests: int, rounds: int, tell: Tell) -> dict
     """Requests a second without a Gateway."""
     broker = await rig.broker("broker-simulated", SA_BROKER__PROVIDER="simulated")
     await rig.ready(broker)
+    await rig.witness("script", rig.url)
     limits, markets, scripts = [], [], []
     for number in range(rounds):
         scripts.append(await measuring.script_per_s(rig, SCRIPT_REQUESTS))

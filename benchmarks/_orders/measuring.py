@@ -11,7 +11,7 @@ from _orders import witness
 from _orders.rig import Events, Rig, is_filled, is_submitted, milliseconds, order, until
 from ibstream.cli.processes import Child
 from ibstream.contracts.base import encode
-from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_REQUESTS
+from ibstream.contracts.registry import ORDER_REQUESTS
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
@@ -91,10 +91,8 @@ async def handled_per_s(rig: Rig, name: str, count: int, *, is_market: bool) -> 
 
 async def script_per_s(rig: Rig, count: int) -> float:
     """The same for a script that takes one request after the other, and does nothing but write and acknowledge."""
-    child = await rig.witness("script", rig.url)
     ids = await rig.ask_all(witness.SCRIPT_STREAM, [order("script", number) for number in range(count)])
     handled_ms = await _handled_ms(rig, witness.SCRIPT_STREAM, ids[-1])
-    await rig.kill(child)
     return count / (handled_ms - milliseconds(ids[0])) * 1000
 
 
@@ -115,13 +113,13 @@ class Recovered:
 
 
 async def recovery(rig: Rig, broker: Child, **settings: str) -> tuple[Child, Recovered]:
-    """Fill the book up to a thousand working orders, kill the broker, start it again."""
-    have = await rig.redis.scard(OPEN_ORDERS_KEY)
+    """Fill the book up to a thousand working orders at least, kill the broker, start it again."""
+    have = await rig.settled(broker)
     events = await Events(rig).begin()
-    requests = [order(f"rest{broker.name}", number) for number in range(WORKING - have)]
+    requests = [order(f"rest{broker.name}", number) for number in range(max(0, WORKING - have))]
     await rig.ask_all(ORDER_REQUESTS.name, requests)
     await events.until_all({one.client_order_id for one in requests}, is_submitted)
-    await rig.working(broker, WORKING)
+    working = await rig.settled(broker)
     await rig.kill(broker)
     rig.arrived.pop(witness.LISTS_ASKED, None)
     started_at = SYSTEM_CLOCK.monotonic()
@@ -129,7 +127,8 @@ async def recovery(rig: Rig, broker: Child, **settings: str) -> tuple[Child, Rec
     begun_at = await rig.in_state(again, ConnectionState.SYNCHRONISING, ConnectionState.READY)
     ready_at = await rig.ready(again)
     asked_at = await rig.arrival(witness.LISTS_ASKED)
-    await rig.working(again, WORKING)
+    if await rig.settled(again) != working:
+        raise SystemExit(f"of {working} orders some were lost, or others came")
     return again, Recovered(ready_at - min(begun_at, asked_at), ready_at - started_at)
 
 
@@ -137,11 +136,12 @@ async def takeover(rig: Rig, active: Child, name: str) -> float:
     """Seconds from the kill of the active broker until a strategy that goes on asking has an order at work."""
     events = await Events(rig).begin()
     killed_at = await rig.kill(active)
-    number = 0
+    asked: set[str] = set()
     while True:
-        await rig.ask(order(name, number))
-        number += 1
-        if any(is_submitted(one) for one in await events.read()):
+        request = order(name, len(asked))
+        await rig.ask(request)
+        asked.add(request.client_order_id)
+        if any(is_submitted(one) and one.client_order_id in asked for one in await events.read()):
             return SYSTEM_CLOCK.monotonic() - killed_at
         if SYSTEM_CLOCK.monotonic() - killed_at > TAKEOVER_S_MAX:
             raise SystemExit(f"no broker took over within {TAKEOVER_S_MAX} s")

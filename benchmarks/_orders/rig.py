@@ -22,7 +22,7 @@ from ibstream.cli.processes import Child, Processes, Program
 from ibstream.contracts.base import Side, encode, type_of
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import OrderStatus, OrderType, SubmitOrder
-from ibstream.contracts.registry import HEARTBEAT_PATTERN, ORDER_EVENTS, ORDER_REQUESTS
+from ibstream.contracts.registry import HEARTBEAT_PATTERN, OPEN_ORDERS_KEY, ORDER_EVENTS, ORDER_REQUESTS
 from ibstream.contracts.system import ConnectionState, Heartbeat
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
@@ -174,14 +174,20 @@ class Rig:
         """Wait until orders pass; returns when the heartbeat was seen to say so."""
         return await self.in_state(child, ConnectionState.READY)
 
-    async def working(self, child: Child, count: int) -> None:
-        """Wait until the broker has so many orders, all of them clear."""
+    async def settled(self, child: Child) -> int:
+        """Wait until everything asked for is handled and every order clear; returns how many work."""
+        counts: list[int] = []
 
         async def is_so() -> bool:
-            beat = await self.beat(child)
-            return beat is not None and (beat.details["working_orders"], beat.details["unknown_orders"]) == (count, 0)
+            last = await self.redis.xinfo_stream(ORDER_REQUESTS.name)
+            beat, open_orders = await self.beat(child), await self.redis.scard(OPEN_ORDERS_KEY)
+            counts[:] = [open_orders]
+            if beat is None or not await self.all_handled(ORDER_REQUESTS.name, last["last-generated-id"]):
+                return False
+            return (beat.details["working_orders"], beat.details["unknown_orders"]) == (open_orders, 0)
 
-        await until(is_so, f"{count} working orders")
+        await until(is_so, "orders to be settled", poll_s=0.05)
+        return counts[0]
 
     # Requests and events
 

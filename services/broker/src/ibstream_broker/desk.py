@@ -294,6 +294,8 @@ class Desk:
                 return self._office.refuses_cancels(item.request) is not None
             case ModifyOrder():
                 return self._office.refuses_modifies(item.request) is not None
+            case WhatIf():
+                return self._office.refuses_what_ifs(item.request) is not None
             case request:
                 return self._office.refuses_now(request) is not None
 

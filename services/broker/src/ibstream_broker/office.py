@@ -53,7 +53,7 @@ class Office:
     held: Callable[[], bool] = field(default=lambda: True)
     """Whether the slot is still ours: a broker that was frozen must not send what it was about to."""
 
-    def refuses_now(self, request: SubmitOrder | SubmitGroup | WhatIf) -> Refusal | None:
+    def refuses_now(self, request: SubmitOrder | SubmitGroup) -> Refusal | None:
         """What time can change, to be asked again after every wait: the gate, and how long the request is valid."""
         now = self.clock.now()
         return self.standing.refuses_orders(now) or check_expiry(expiry_of(request, self.valid_for), now=now)

@@ -13,7 +13,7 @@ from redis_for_tests import KillableServer
 from support import run
 from unit.broker.stories import NOW, charged, executed, seen, submit
 
-from ibstream.bus import Bus, BusUnavailable, StreamReader
+from ibstream.bus import Bus, BusUnavailable, StreamReader, connection
 from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.base import Message
 from ibstream.contracts.orders import CommissionCharged, OrderEvent, OrderFilled, OrderStatus, OrderStatusChanged
@@ -368,5 +368,26 @@ def test_a_durable_write_is_there_after_a_kill(private_server: Callable[[], Kill
             async with journal_on(server.url) as (bus, journal):
                 assert await journal.load("s-1") == record
                 assert len(await events_on(bus)) == 1
+
+    run(scenario())
+
+
+def test_a_repeated_durable_write_waits_for_the_disk_as_the_first_would_have(
+    private_server: Callable[[], KillableServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server knows of each connection what it wrote: a repetition on another one must not be told of nothing to wait for."""
+    monkeypatch.setattr(connection, "FSYNC_TIMEOUT_S", 0.3)
+
+    async def scenario() -> None:
+        async with private_server() as server, journal_on(server.url) as (bus, journal):
+            record, events = intent()
+            async with journal_on(server.url) as (_, other):
+                await bus.redis.config_set("appendfsync", "no")  # written, and on no disk
+                await journal.commit([record], events)
+                with pytest.raises(BusUnavailable, match="not on disk"):
+                    await other.commit([record], events, durable=True)
+                await bus.redis.config_set("appendfsync", "always")
+                await other.commit([record], events, durable=True)
+            assert len(await events_on(bus)) == 1
 
     run(scenario())

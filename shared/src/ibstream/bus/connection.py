@@ -242,7 +242,8 @@ class Bus:
         """As `run_script`, and return only when what it wrote is on the server's disk (WAITAOF).
 
         Raises `BusUnavailable` when it is not known to be there; whether it was written is then for the caller to find out.
-        Only for servers of which `is_durable` is true.
+        WAITAOF waits for the writes of its own connection, which need not be that of an earlier try: a script that finds its
+        work done must write something, or it is told of nothing to wait for. Only for servers of which `is_durable` is true.
         """
 
         on_disk = ("WAITAOF", 1, 0, round(FSYNC_TIMEOUT_S * 1000))

@@ -58,9 +58,13 @@ for i = 1, records do
   end
   at = at + 5
 end
-if records > 0 and done == records then return {0} end
+if records > 0 and done == records then
+  -- WAITAOF waits for what its own connection wrote: this write, and with it the earlier one of a connection that is gone
+  redis.call('SET', fence_key, string.format('%d', token))
+  return {0}
+end
 if #conflicts > 0 or done > 0 then return {-2, unpack(conflicts)} end
-if token > fence then redis.call('SET', fence_key, token) end
+if token > fence then redis.call('SET', fence_key, string.format('%d', token)) end
 local highest = tonumber(redis.call('GET', order_id_key) or '0')
 local order_id = highest
 at = 9

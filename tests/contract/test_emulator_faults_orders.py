@@ -182,6 +182,29 @@ def test_lose_acknowledgement_lets_the_order_work_unsaid_until_the_client_reconn
     run(scenario())
 
 
+def test_omit_orders_leaves_no_trace_in_lists_but_the_used_id() -> None:
+    async def scenario() -> None:
+        async with trading() as (_, control, terminal):
+            resting_trade = await resting(terminal, "a")
+            filled = terminal.place(market("BUY", 10, orderRef="a"))
+            await eventually(filled.isDone, what="the fill")
+            await resting(terminal, "b")
+            await control.omit_orders(order_ref="a")
+            listed = await terminal.ib.reqAllOpenOrdersAsync()
+            assert {one.order.orderRef for one in listed} == {"b"}
+            assert await terminal.ib.reqCompletedOrdersAsync(apiOnly=False) == []
+            assert await terminal.ib.reqExecutionsAsync() == []
+            [client] = await control.clients()
+            assert client.next_order_id > filled.order.orderId > resting_trade.order.orderId
+            await control.clear(fault="omit_orders")
+            listed = await terminal.ib.reqAllOpenOrdersAsync()
+            assert {one.order.orderRef for one in listed} == {"a", "b"}
+            assert len(await terminal.ib.reqCompletedOrdersAsync(apiOnly=False)) == 1
+            assert len(await terminal.ib.reqExecutionsAsync()) == 1
+
+    run(scenario())
+
+
 def test_lose_order_does_nothing_and_says_nothing_but_to_the_journal() -> None:
     async def scenario() -> None:
         async with trading() as (_, control, terminal):

@@ -491,6 +491,22 @@ class VerbMethods(ABC):
             )
         )
 
+    async def omit_orders(
+        self,
+        *,
+        client_id: ClientId | None = None,
+        order_ref: str | None = None,
+        for_s: Seconds | None = None,
+    ) -> None:
+        """Lists of open orders, completed orders and executions come without some orders, as before IBKR has told of them."""
+        await self.command(
+            verbs.OmitOrders(
+                client_id=client_id,
+                order_ref=order_ref,
+                for_s=for_s,
+            )
+        )
+
     async def fill(
         self,
         *,

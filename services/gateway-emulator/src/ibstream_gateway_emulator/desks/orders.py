@@ -135,7 +135,7 @@ class OrderDesk:
     def open_orders(self, client_id: int | None = None, *, seen_by: int | None = None) -> Iterator[Message]:
         """The orders of one client, or of all, that have not ended. `seen_by` must then use higher order ids."""
         for record in self.records.live():
-            if client_id is None or record.client_id == client_id:
+            if client_id in (None, record.client_id) and not self._is_omitted(record):
                 if seen_by is not None:
                     self._ids.use(seen_by, record.order_id)
                 self._teller.follow_stop(record)
@@ -146,11 +146,13 @@ class OrderDesk:
     def completed_orders(self, now_ns: int) -> Iterator[Message]:
         """The orders that ended today, in the sense of `order_day`."""
         for record in self.records.completed_on(order_day(now_ns)):
-            yield record.completed_order()
+            if not self._is_omitted(record):
+                yield record.completed_order()
 
     def executions_today(self, now_ns: int) -> Iterator[tuple[OrderRecord, Execution]]:
         """The executions since the account's midnight, which is New York's, with their orders."""
-        return self.records.executions(*day_window(new_york_date(now_ns)))
+        executions = self.records.executions(*day_window(new_york_date(now_ns)))
+        return ((record, execution) for record, execution in executions if not self._is_omitted(record))
 
     # What is commanded, and what really happened.
 
@@ -172,6 +174,9 @@ class OrderDesk:
         return self._teller.take_traded()
 
     # Within.
+
+    def _is_omitted(self, record: OrderRecord) -> bool:
+        return self._faults.omits_order(record.client_id, record.placed.order_ref)
 
     def _place_new(self, client_id: int, order: PlaceOrder, now_ns: int) -> Notices:
         if self._ids.is_spent(client_id, order.order_id):

@@ -192,6 +192,15 @@ class Faults(ConnectionFaults):
             return False
         return self.states.use(verbs.LoseOrder, lambda one: _touches(one, client_id, order, key)) is not None
 
+    def omits_order(self, client_id: int, order_ref: str) -> bool:
+        """Whether lists come without this order and its executions."""
+        return (
+            self.states.first(
+                verbs.OmitOrders, lambda one: one.client_id in (None, client_id) and one.order_ref in (None, order_ref)
+            )
+            is not None
+        )
+
     def warning_of_order(self, client_id: int, order: PlaceOrder, key: Key) -> Code | None:
         """What is said of an order that was taken, as if it were wrong (399, 10349). Asked once for each."""
         warning = self.states.use(verbs.OrderWarning, lambda one: _touches(one, client_id, order, key))

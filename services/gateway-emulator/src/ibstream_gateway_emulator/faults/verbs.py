@@ -46,6 +46,7 @@ from ibstream_gateway_emulator.faults.verbs_orders import (
     Fill,
     LoseAcknowledgement,
     LoseOrder,
+    OmitOrders,
     OrderEvent,
     OrderWarning,
     ReadOnlyApi,
@@ -95,6 +96,7 @@ AnyVerb = (
     | DuplicateOrderStatus
     | LoseAcknowledgement
     | LoseOrder
+    | OmitOrders
     | Fill
     | CancelOrder
     | CorrectExecution
@@ -181,6 +183,7 @@ __all__ = [
     "MarketDataPermission",
     "NightlyRestart",
     "OmitEnds",
+    "OmitOrders",
     "OrderEvent",
     "OrderScope",
     "OrderWarning",

@@ -80,6 +80,18 @@ class LoseOrder(OrderScope, frozen=True, kw_only=True):
     """Orders and changes disappear: nothing happens, and nothing is said."""
 
 
+class OmitOrders(State, frozen=True, kw_only=True):
+    """Lists of open orders, completed orders and executions come without some orders, as before IBKR has told of them.
+
+    Whoever asks finds no trace of them but that their order ids are used up. What is told by itself is told all the same.
+    """
+
+    client_id: ClientId | None = None
+    """Orders of this client; None: of every client."""
+    order_ref: str | None = None
+    """The orders with this orderRef; None: with any."""
+
+
 class Fill(OrderEvent, frozen=True, kw_only=True):
     """An order fills now, whatever the market says, and whether or not anybody listens."""
 

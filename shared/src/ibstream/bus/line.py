@@ -6,9 +6,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from redis.connection import HiredisRespSerializer
 from redis.exceptions import RedisError, ResponseError
 
 Command = Sequence[str | bytes | int]
+
+_packer: Any = HiredisRespSerializer()
+"""A sixth of the time of the one that redis-py's asynchronous connections use."""
 
 
 class Line:
@@ -47,7 +51,8 @@ class Line:
             if not connection.is_connected or await _is_spoilt(connection):
                 await connection.disconnect(nowait=True)
                 await connection.connect()
-            await connection.send_packed_command(connection.pack_commands(commands), check_health=False)
+            packed = b"".join(part for command in commands for part in _packer.pack(*command))
+            await connection.send_packed_command(packed, check_health=False)
             return [await _answer(connection) for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
 from bus_helpers import raw
@@ -12,7 +13,7 @@ from redis_for_tests import KillableServer
 from support import eventually, run
 
 from ibstream.bus import Bus, BusUnavailable, Lease, LeaseLost
-from ibstream.bus.lease import TTL_S
+from ibstream.bus.lease import COUNTER_KEY, TTL_S
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 
 NAME = "lease:client-id:127.0.0.1:4002:1"
@@ -36,7 +37,7 @@ def test_one_holder_at_a_time(redis_url: str) -> None:
             assert sum(await asyncio.gather(*(one.try_acquire() for one in crowd))) == 1
             assert [one.held for one in crowd].count(True) == 1
             winner = next(one for one in crowd if one.held)
-            assert winner.token == 1
+            assert winner.token > 0
             assert not await lease(bus, winner.name).try_acquire()
 
     run(scenario())
@@ -55,10 +56,40 @@ def test_the_token_grows_with_every_hand_over(redis_url: str) -> None:
                 assert (one.token, one.held) == (0, False)
             silent = await lease(bus, "silent").acquire()
             successor = await lease(bus, "successor").acquire()
-            assert tokens == [1, 2, 3]
-            assert (silent.token, successor.token) == (4, 5)
+            tokens += [silent.token, successor.token]
+            assert all(before < after for before, after in pairwise(tokens))
             assert not silent.held
             assert successor.held
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("left", [None, "7"])
+def test_the_token_grows_although_the_server_lost_what_it_had(redis_url: str, left: str | None) -> None:
+    """Its file was gone, or older: who held the lease before may live on, and must not seem to be the newer one."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            await bus.put(COUNTER_KEY, b"100")
+            before = await lease(bus, "before", ttl_s=30).acquire()
+            await bus.delete(NAME, COUNTER_KEY)
+            if left is not None:
+                await bus.put(COUNTER_KEY, left.encode())
+            after = await lease(bus, "after", ttl_s=30).acquire()
+            assert after.token > before.token
+            assert await bus.get(NAME) == f"after|{after.token}".encode()
+
+    run(scenario())
+
+
+def test_the_token_grows_although_the_servers_clock_went_back(redis_url: str) -> None:
+    """The counter is then ahead of the time, and goes on counting."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            ahead = 8 * 10**15  # microseconds: in two centuries
+            await bus.put(COUNTER_KEY, str(ahead).encode())
+            assert (await lease(bus, "a").acquire()).token == ahead + 1
 
     run(scenario())
 
@@ -131,7 +162,7 @@ def test_release_gives_back_only_ones_own(redis_url: str) -> None:
         async with Bus(redis_url, client_name="test") as bus:
             late = await lease(bus, "late").acquire()
             successor = await lease(bus, "successor", ttl_s=30).acquire()
-            assert late.token == 1
+            assert 0 < late.token < successor.token
             await late.release()
             assert not await lease(bus, "third").try_acquire()
             assert successor.held

@@ -17,15 +17,23 @@ RENEW_INTERVAL_S = 1.0
 RETRY_INTERVAL_S = 0.5
 
 COUNTER_KEY = "lease:counter"
-"""One counter for all leases: what a token guards outlives a lease's name, which changes with the Gateway's address."""
+"""The token given last, of all leases: what a token guards outlives a lease's name, which changes with the Gateway's address.
+
+The next token is one more, and no less than the server's time in microseconds (exact in a script's numbers until the year
+2255): so tokens grow, too, when the server has lost the counter or came back with an old one. Only where it lost that and
+its clock went back as well can a token repeat.
+"""
 
 _log = structlog.get_logger(__name__)
 
 _ACQUIRE = """
 local holder = redis.call('GET', KEYS[1])
 if holder then return 0 end
-local token = redis.call('INCR', KEYS[2])
-redis.call('SET', KEYS[1], ARGV[1] .. '|' .. token, 'PX', ARGV[2])
+local time = redis.call('TIME')
+local token = math.max(redis.call('INCR', KEYS[2]), time[1] * 1000000 + time[2])
+local digits = string.format('%d', token)
+redis.call('SET', KEYS[2], digits)
+redis.call('SET', KEYS[1], ARGV[1] .. '|' .. digits, 'PX', ARGV[2])
 return token
 """
 _RENEW = """
@@ -45,9 +53,9 @@ class LeaseLost(RecoverableError):  # noqa: N818 - a state of the world
 class Lease:
     """The right to `name`, for one holder at a time.
 
-    `token` is the fencing token: it is greater than that of every holder before, so whoever keeps the greatest token seen
-    can refuse one that woke up late. The lease is only trusted by this process's own clock: it counts as lost `ttl_s` after
-    the last renewal was *sent*, whatever Redis would say.
+    `token` is the fencing token: it is greater than that of every holder before (see `COUNTER_KEY`), so whoever keeps the
+    greatest token seen can refuse one that woke up late. The lease is only trusted by this process's own clock: it counts as
+    lost `ttl_s` after the last renewal was *sent*, whatever Redis would say.
     """
 
     def __init__(

@@ -50,11 +50,17 @@ class Changes:
         change.step(_cancel_asked(record, self._office))
         return [
             Send(
-                still_refused=lambda: self._office.refuses_cancels(request) or self._office.not_held(),
+                still_refused=lambda: self._cannot_go(request),
                 act=lambda: self._send_cancel(before.order_id),
                 take_back=lambda change, refusal: self._cancel_unsent(change, request, before, refusal),
             )
         ]
+
+    def _cannot_go(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
+        """What may have come between the turn of a cancel and its going out."""
+        office = self._office
+        now = office.clock.now()
+        return office.refuses_cancels(request) or office.standing.refuses_changes(now) or office.not_held()
 
     async def put_down(self, record: OrderRecord) -> None:
         """Cancel an order that has its outcome and works all the same. What cannot be sent now, the next listing shows again."""

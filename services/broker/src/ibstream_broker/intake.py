@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import structlog
 
@@ -21,9 +21,13 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.faultpoints import fault_point
 from ibstream.runtime.supervise import unless
+from ibstream_broker.adapters.journal import Fenced
 
-READ_AT_ONCE = 256
-"""Entries in one read; a request of ordinary size has half a kilobyte."""
+READ_AT_ONCE = 64
+"""Entries in one read, as many as are journalled in one write. A request of ordinary size has half a kilobyte."""
+
+LOOKED_AT_ONCE = 1000
+"""Ids of pending entries in one look; they are small."""
 
 BLOCK_S = 1.0
 """How long a read waits in the server; as long can a stop take."""
@@ -48,10 +52,14 @@ Take = Callable[[Sequence[Entry]], Awaitable[None]]
 class Intake:
     """Reads `orders:requests` as one consumer of its group, and keeps count of what is on its way."""
 
-    def __init__(self, bus: Bus, take: Take, *, consumer: str, clock: Clock) -> None:
+    def __init__(
+        self, bus: Bus, take: Take, *, consumer: str, clock: Clock, held: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`held`: whether the slot is still ours. Whoever reads without it takes requests from the broker that holds it."""
         self._group = Group(bus, ORDER_REQUESTS, consumer=consumer)
         self._take = take
         self._clock = clock
+        self._held = held
         self._on_its_way: set[str] = set()
         self._done: list[str] = []
         self._any_done = asyncio.Event()
@@ -60,20 +68,25 @@ class Intake:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Read until `stop` is set. What is on its way then stays pending, unless it is done in time."""
-        acknowledging = asyncio.create_task(self._acknowledge_for_ever(), name="acknowledge")
-        waits = _RETRY()
         try:
-            while not stop.is_set():
-                try:
-                    await self._read(stop)
-                    waits = _RETRY()
-                except RecoverableError as error:
-                    _log.warning("broker.intake_retries", error=str(error))
-                    await unless(stop, self._clock.sleep(next(waits)))
+            async with asyncio.TaskGroup() as group:
+                acknowledging = group.create_task(self._acknowledge_for_ever(), name="acknowledge")
+                await self._sessions(stop)
+                acknowledging.cancel()
         finally:
-            acknowledging.cancel()
-            await asyncio.wait({acknowledging})
             await self._group.close()
+
+    async def _sessions(self, stop: asyncio.Event) -> None:
+        waits = _RETRY()
+        while not stop.is_set():
+            try:
+                await self._read(stop)
+                waits = _RETRY()
+            except Fenced:
+                raise
+            except RecoverableError as error:
+                _log.warning("broker.intake_retries", error=str(error))
+                await unless(stop, self._clock.sleep(next(waits)))
 
     def done(self, entry_id: str) -> None:
         """The effect of a request is durable; it may be acknowledged."""
@@ -99,23 +112,26 @@ class Intake:
         await self._group.ensure()
         await self._take_pending(stop)
         while not stop.is_set():
+            if not self._held():
+                raise Fenced("the slot has passed on: what is read now would be handled by nobody")
             await self._hand_on([(raw, 1) for raw in await self._group.read_new(block_s=BLOCK_S, count=READ_AT_ONCE)])
             if self._clock.monotonic() >= self._next_trim:
                 await self._group.trim(self._clock)
+                await self._take_pending(stop)  # a broker that woke up late may have been given some, and dropped them
                 self._next_trim = self._clock.monotonic() + TRIM_INTERVAL_S
 
     async def _take_pending(self, stop: asyncio.Event) -> None:
         """What this consumer was given before it was interrupted, oldest first; an entry under suspicion alone."""
         position = BEGINNING
         while not stop.is_set():
-            pending = await self._group.pending_after(position, count=READ_AT_ONCE)
+            pending = await self._group.pending_after(position, count=LOOKED_AT_ONCE)
             if not pending:
                 return
             known = [entry_id for entry_id, _ in takewhile(lambda one: one[0] in self._on_its_way, pending)]
             if known:  # Redis was away, and we were not: to be delivered once more would count against them
                 position = known[-1]
                 continue
-            trusted = [times for _, times in takewhile(self._is_trusted, pending)]
+            trusted = list(islice(takewhile(self._is_trusted, pending), READ_AT_ONCE))
             if not trusted:
                 await self._until_all_done(stop)  # the trusted ones before it
             entries = await self._group.read_pending(position, count=max(len(trusted), 1))
@@ -141,9 +157,9 @@ class Intake:
                 continue
             entry = await self._group.open(raw, deliveries)
             if entry is not None:
-                self._on_its_way.add(entry.id)
                 entries.append(entry)
         if entries:
+            self._on_its_way.update(entry.id for entry in entries)
             fault_point("request.taken")
             await self._take(entries)
             for _ in range(TURNS_LEFT):

@@ -18,6 +18,7 @@ from ibstream.contracts.orders import (
     SubmitOrder,
     WhatIf,
 )
+from ibstream.contracts.system import ConnectionState
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream_broker.domain.checks.times import check_expiry
@@ -36,6 +37,14 @@ Room = Callable[[], Awaitable[None]]
 """Returns when one more message may go to the executor."""
 
 
+_SOON_READY = (
+    ConnectionState.IDLE,
+    ConnectionState.CONNECTING,
+    ConnectionState.SYNCHRONISING,
+    ConnectionState.DEGRADED,
+)
+
+
 @dataclass
 class Office:
     """Shared by those who work requests off."""
@@ -50,6 +59,8 @@ class Office:
     """How long a request without `valid_until` is valid."""
     epoch: int = 0
     """The session with the executor, as the journal counts them."""
+    catching_up: bool = False
+    """Orders are about to be sent again, with ids lower than the next: until that is done no new one may overtake them."""
     held: Callable[[], bool] = field(default=lambda: True)
     """Whether the slot is still ours: a broker that was frozen must not send what it was about to."""
 
@@ -63,10 +74,16 @@ class Office:
         now = self.clock.now()
         return self.standing.refuses_modifies(now) or check_expiry(expiry_of(request, self.valid_for), now=now)
 
+    @property
+    def cancels_wait(self) -> bool:
+        """Whether a cancel cannot go out yet, and is not refused for it: a session is being made or compared, or has lost its
+        link. Whoever asked for the end of an order still wants it a moment later."""
+        return self.standing.state in _SOON_READY
+
     def refuses_cancels(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
         """Why not even a cancel can go out."""
         now = self.clock.now()
-        return validate_cancel(request, now=now) or self.standing.refuses_changes(now)
+        return validate_cancel(request, now=now) or (None if self.cancels_wait else self.standing.refuses_changes(now))
 
     def refuses_what_ifs(self, request: WhatIf) -> Refusal | None:
         """Why not even a question can be asked now."""

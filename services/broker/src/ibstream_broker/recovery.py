@@ -11,20 +11,24 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from ibstream.contracts.orders import ExternalOrder, OrderStatus, Side
+from ibstream.contracts.orders import ExternalOrder, OrderStatus, Reason, Side
 from ibstream.contracts.system import ConnectionState
+from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.faultpoints import fault_point
 from ibstream.runtime.supervise import unless
+from ibstream_broker.domain.checks.times import check_expiry
 from ibstream_broker.domain.exposure import ZERO
 from ibstream_broker.domain.fate import Decision, Fate, fate, given_up, resending
 from ibstream_broker.domain.inputs import OrderSeen
 from ibstream_broker.domain.reconcile import Reconciliation, orphaned, reconcile
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.holdings import Holdings
 from ibstream_broker.ledger import Change
 from ibstream_broker.office import Office, placement_of
+from ibstream_broker.ports import InstrumentRefused
 
 SOON_S = 5.0
 """How soon orders without a clear answer are looked up, while the session is ready; ever more rarely after that."""
@@ -49,12 +53,16 @@ class Recovery:
         interval_s: float,
         cancel: Callable[[str], None],
         settled: Callable[[], Awaitable[None]],
+        look_again: Callable[[], None],
     ) -> None:
+        """`cancel` lines up a cancel; `settled` returns when all that was heard before is journalled; `look_again` tells the
+        desk that something has changed."""
         self._office = office
         self._holdings = holdings
         self._interval_s = interval_s
         self._cancel = cancel
         self._settled = settled
+        self._look_again = look_again
         self._session = 0
         self._floors: dict[int, int] = {}
         self._strangers: dict[int, str] = {}
@@ -90,6 +98,7 @@ class Recovery:
             self._cancel(client_order_id)
         self._to_cancel.clear()
         if self._to_resend:
+            self._office.catching_up = True
             self._soon.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -106,9 +115,11 @@ class Recovery:
             await unless(stop, self._until_soon(wait_s))
             if not stop.is_set() and self._office.standing.state is ConnectionState.READY:
                 try:
-                    await self._reconcile(is_connect=False)
+                    await unless(stop, self._reconcile(is_connect=False))
                 except (ConnectionError, TimeoutError) as error:
                     _log.warning("broker.not_reconciled", unclear=len(unclear), error=str(error))
+            self._office.catching_up = False
+            self._look_again()
 
     async def _until_soon(self, wait_s: float) -> None:
         try:
@@ -134,11 +145,14 @@ class Recovery:
         office = self._office
         before = {record.client_order_id: record.revision for record in office.ledger.book.open()}
         await self._have_groups_at_hand()
+        session = office.port.session
         snapshot = await office.port.snapshot()
         await self._settled()  # what was heard before the lists is older than they are, and must not seem newer
         fault_point("recovery.listed")
-        if self._session != office.port.session:
-            await self._begin_session(snapshot.next_order_id)
+        if self._session != session:
+            await self._begin_session(session, snapshot.next_order_id)
+        if office.port.session != session:
+            raise GatewayUnavailable("the session ended while its lists were looked at")
         lists = Reconciliation(snapshot, epoch=office.epoch)
         self._to_resend = False
         resend: list[OrderRecord] = []
@@ -155,9 +169,9 @@ class Recovery:
             change.durable = bool(resend)
         fault_point("recovery.journalled")
         _log.info("broker.reconciled", orders=len(fit), missed=len(missed), resent=len(resend))
+        await self._send_again(resend)
         await self._tell_strangers(lists)
         await self._holdings.compare(snapshot, is_connect=is_connect)
-        await self._send_again(resend)
         self._to_cancel += [record.client_order_id for record in cancel]
         if is_connect:
             self._to_cancel += [record.client_order_id for record in self._uncancelled(lists)]
@@ -165,11 +179,11 @@ class Recovery:
             self.on_ready()
         return bool(missed)
 
-    async def _begin_session(self, next_order_id: int) -> None:
+    async def _begin_session(self, session: int, next_order_id: int) -> None:
         office = self._office
         office.epoch = await office.ledger.persist(lambda: office.ledger.journal.begin_session(next_order_id))
         self._floors[office.epoch] = next_order_id
-        self._session = office.port.session
+        self._session = session
 
     async def _have_groups_at_hand(self) -> None:
         """Members that have ended can be in the journal alone; what becomes of the others depends on them."""
@@ -229,7 +243,10 @@ class Recovery:
         resend.append(change.now(record.client_order_id) or record)
 
     async def _send_again(self, records: Sequence[OrderRecord]) -> None:
-        """Members of a group in the order in which they were first sent: their order ids say it."""
+        """Members of a group in the order in which they were first sent: their order ids say it.
+
+        Looked at once more right before each goes out: a cancel, a halt or the end of its time may have come since.
+        """
         office = self._office
         session = office.port.session
         for record in sorted(records, key=lambda one: one.order_id):
@@ -237,13 +254,36 @@ class Recovery:
             try:
                 await office.port.terms(record.request.instrument)
                 await office.port.room()
-                office.check_held()
-                await office.port.place(placement_of(record), session=session)
+                refusal = self._no_longer(record)
+                if refusal is None:
+                    office.check_held()
+                    await office.port.place(placement_of(record), session=session)
+            except InstrumentRefused as error:
+                refusal = Refusal(error.reason, error.text)
             except ConnectionError as error:
                 _log.warning("broker.not_sent_again", order=record.client_order_id, error=str(error))
                 return
+            if refusal is not None:
+                await self._give_up(record, refusal)
+                continue
             metrics.ORDERS_RESENT.inc()
             _log.warning("broker.order_sent_again", order=record.client_order_id, order_id=record.order_id)
+
+    def _no_longer(self, record: OrderRecord) -> Refusal | None:
+        """Why an order that was to be sent again must not be any more."""
+        office, now = self._office, self._office.clock.now()
+        current = office.ledger.book.get(record.client_order_id) or record
+        if current.is_final or current.cancel_requested:
+            return Refusal(Reason.CANCEL_REQUESTED, "cancelled before it reached the Gateway")
+        late = check_expiry(record.valid_until, now=now) if record.valid_until is not None else None
+        return office.standing.refuses_orders(now) or late
+
+    async def _give_up(self, record: OrderRecord, refusal: Refusal) -> None:
+        async with self._office.ledger.changing() as change:
+            current = change.now(record.client_order_id) or record
+            if not current.is_final:
+                decision = Decision(fate=Fate.REJECT, reason=refusal.reason, text=refusal.text)
+                change.step(given_up(current, decision, self._office.clock.now()))
 
     def _uncancelled(self, lists: Reconciliation) -> list[OrderRecord]:
         """Orders that work although their end was asked for: the cancel may have been lost with the session."""

@@ -110,6 +110,7 @@ class BrokerService:
             interval_s=options.reconcile_interval_s,
             cancel=self._desk.cancel,
             settled=self._inbox.settled,
+            look_again=self._desk.look_again,
         )
         self._loaded = asyncio.Event()
         self._control_known = asyncio.Event()
@@ -125,7 +126,7 @@ class BrokerService:
         self._loaded.clear()
         self._control_known.clear()
         self._tried.clear()
-        intake = Intake(self._bus, self._desk.take, consumer=f"broker-{slot.number}", clock=self._clock)
+        intake = Intake(self._bus, self._desk.take, consumer=f"broker-{slot.number}", clock=self._clock, held=slot.held)
         self._desk.reopen(intake.done)
 
         async def requests(stop: asyncio.Event) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import msgspec
@@ -47,8 +47,10 @@ def orders_of(request: OrderRequest) -> tuple[SubmitOrder, ...]:
 class Submits:
     """Stages new orders in a change, and says what is to be sent once it is written."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, *, cancel: Callable[[str], None]) -> None:
+        """`cancel` lines up the cancel of an order that went out as part of a group that did not go out whole."""
         self._office = office
+        self.cancel = cancel
 
     async def look_at_quotes(self, batch: Sequence[Waiting]) -> None:
         """Have the quotes at hand by which the batch's orders are judged."""
@@ -202,19 +204,17 @@ class Submits:
 
 
 class GroupSend(Send):
-    """The orders of a group, one after the other. One that cannot be sent in the middle leaves the rest to recovery."""
+    """The orders of a group, one after the other. Where one cannot go out, the rest is rejected and what went is cancelled."""
 
     def __init__(self, submits: Submits, records: Sequence[OrderRecord], session: int) -> None:
-        first = records[0]
         super().__init__(
-            still_refused=lambda: submits.still_refused(first),
-            act=self._send_all,
-            take_back=lambda change, refusal: submits.reject_unsent(change, records, refusal),
+            still_refused=lambda: submits.still_refused(records[0]), act=self._send_all, take_back=self._break_off
         )
         self._submits = submits
         self._records = records
         self._session = session
         self._room: Room | None = None
+        self._sent = 0
 
     async def perform(self, room: Room) -> None:
         """Send them when there is room, unless they may no longer be sent."""
@@ -222,18 +222,31 @@ class GroupSend(Send):
         await super().perform(room)
 
     async def _send_all(self) -> None:
-        """The first may fail as one order may. After it the group is under way, and recovery knows how to end or finish it."""
-        first, *others = self._records
-        await self._submits.place(first, self._session)
-        for record in others:
-            fault_point("group.partly_sent")
-            assert self._room is not None  # noqa: S101 - `perform` has set it
-            try:
+        for record in self._records:
+            if self._sent:
+                fault_point("group.partly_sent")
+                assert self._room is not None  # noqa: S101 - `perform` has set it
                 await self._room()
-                await self._submits.place(record, self._session)
-            except ConnectionError as error:
-                _log.error("broker.group_partly_sent", group=first.link and first.link.group_id, error=str(error))
-                return
+                self.failure = self._submits.still_refused(record)
+                if self.failure is not None:
+                    return
+            await self._submits.place(record, self._session)
+            self._sent += 1
+
+    def _break_off(self, change: Change, refusal: Refusal) -> None:
+        """Of a group that went out in part, the part is ended: it was to be accepted whole."""
+        sent, unsent = self._records[: self._sent], self._records[self._sent :]
+        if sent:
+            _log.error("broker.group_partly_sent", group=sent[0].link and sent[0].link.group_id, text=refusal.text)
+        self._submits.reject_unsent(change, unsent[:1], refusal)
+        if unsent[1:]:
+            other = Refusal(Reason.GROUP_REFUSED, f"another order of its group was not sent: {refusal.text}")
+            self._submits.reject_unsent(change, unsent[1:], other if sent else refusal)
+        for record in sent:
+            current = change.now(record.client_order_id) or record
+            if not current.is_final:
+                change.step(published(msgspec.structs.replace(current, cancel_requested=True), []))
+                self._submits.cancel(record.client_order_id)
 
 
 def _links(group: SubmitGroup) -> list[Link]:

@@ -14,11 +14,27 @@ from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.validation import check_account, check_terms
 from ibstream_broker.ledger import Change
-from ibstream_broker.office import Office, Send
+from ibstream_broker.office import Office, Room, Send
 from ibstream_broker.ports import OrderRefused, Placement, Preview
 
 AT_ONCE = 4
 """Questions under way; the Gateway answers each within a second or so."""
+
+
+class _Question(Send):
+    """Begins to be asked when all that was staged with it is written, and goes on by itself."""
+
+    def __init__(self, begin: Callable[[], None]) -> None:
+        super().__init__(still_refused=lambda: None, act=_nothing, take_back=lambda _change, _refusal: None)
+        self._begin = begin
+
+    async def perform(self, room: Room) -> None:  # noqa: ARG002 - the executor takes room for it when it is sent
+        """Begin."""
+        self._begin()
+
+
+async def _nothing() -> None:
+    """Nothing is sent from here."""
 
 
 class WhatIfs:
@@ -48,9 +64,13 @@ class WhatIfs:
         refusal = self._against(item, request)
         if refusal is not None:
             self._office.refuse(change, request, request.order.client_order_id, refusal, None)
-        elif item not in self._asking:
-            self._asking[item] = group.create_task(self._ask(item, request, finish), name="what-if")
-        return []
+            return []
+        return [_Question(lambda: self._begin(item, request, group, finish))]
+
+    def _begin(
+        self, item: Waiting, request: WhatIf, group: asyncio.TaskGroup, finish: Callable[[Waiting], None]
+    ) -> None:
+        self._asking[item] = group.create_task(self._ask(item, request, finish), name="what-if")
 
     def _against(self, item: Waiting, request: WhatIf) -> Refusal | None:
         early = next(iter(item.refusals.values()), None) or self._office.refuses_what_ifs(request)

@@ -1,8 +1,8 @@
 """Redis streams, and everything this project asks of Redis. Nothing else imports `redis`.
 
 `connection` holds the client and its reasons; `publisher` writes; `reader` reads for oneself; `consumer` works a stream off
-together with others, through its `group`; `lease` gives a thing to one process at a time; `values` keeps the latest of something; `embedded`
-starts a server where none is configured.
+together with others, through its `group`; `lease` gives a thing to one process at a time; `embedded` starts a server where none
+is configured.
 
     RecoverableError
     └── BusUnavailable        Redis does not answer, or says that it cannot now

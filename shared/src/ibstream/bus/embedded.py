@@ -38,8 +38,8 @@ class EmbeddedServer:
     """A server on 127.0.0.1 with its data in one directory that may be deleted whenever it does not run.
 
     Append-only file, on disk before a write is answered: neither a killed process nor a power cut loses anything, and the
-    broker need not wait for a later sync before it sends an order. Eviction is off: a full server refuses writes rather than forget
-    orders.
+    broker need not wait for a later sync before it sends an order. Eviction is off: a full server refuses writes rather than
+    forget orders.
     """
 
     def __init__(self, directory: Path, *, port: int, clock: Clock) -> None:

@@ -107,6 +107,12 @@ class StreamReader:
         return cast("bytes", info["last-generated-id"]).decode()
 
 
+def entry_order(entry_id: str) -> tuple[int, int]:
+    """By what entry ids are ordered: their text is not."""
+    milliseconds, _, sequence = entry_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
+
+
 async def last_message(bus: Bus, stream: Stream) -> Message | None:
     """The newest message of a stream; None where there is none that this version can read."""
     entries: list[tuple[bytes, dict[bytes, bytes]]] = await bus.call(bus.redis.xrevrange(stream.name, count=1))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 from ibstream.bus.connection import Bus
+from ibstream.bus.reader import entry_order
 from ibstream.contracts.registry import Stream
 from ibstream.runtime.clock import Clock
 
@@ -18,7 +19,7 @@ async def trim_handled(bus: Bus, stream: Stream, clock: Clock) -> None:
     if not stream.keep_s:
         return
     keep_from = f"{max(0, clock.time_ns() // 1_000_000 - stream.keep_s * 1000)}-0"
-    oldest = min([keep_from, *await _needed(bus, stream)], key=_id_order)
+    oldest = min([keep_from, *await _needed(bus, stream)], key=entry_order)
     await bus.call(bus.redis.xtrim(stream.name, minid=oldest, approximate=True))
 
 
@@ -29,8 +30,3 @@ async def _needed(bus: Bus, stream: Stream) -> list[str]:
     pending = await bus.call(bus.redis.xpending(stream.name, stream.group))
     oldest_pending = [pending["min"]] if pending["pending"] else []
     return [cast("bytes", entry_id).decode() for entry_id in [*delivered, *oldest_pending]]
-
-
-def _id_order(entry_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry_id.partition("-")
-    return int(milliseconds), int(sequence or 0)

@@ -118,15 +118,20 @@ class Lanes:
         self._lanes[item.lane].put(item)
         self._orders.update(dict.fromkeys(item.client_order_ids, item))
 
-    def peek(self) -> Waiting | None:
-        """Who is next; None where nobody waits."""
-        return next((item for lane in self._lanes.values() if (item := lane.peek()) is not None), None)
+    def peek(self, without: Collection[Lane] = ()) -> Waiting | None:
+        """Who is next, some lanes left out; None where nobody waits."""
+        heads = (queue.peek() for lane, queue in self._lanes.items() if lane not in without)
+        return next((item for item in heads if item is not None), None)
 
-    def take(self) -> Waiting:
-        """Take who is next; `LookupError` where nobody waits."""
-        for lane in self._lanes.values():
-            if len(lane):
-                return self._gone(lane.take())
+    def head(self, lane: Lane) -> Waiting | None:
+        """Who is next in one lane; None where nobody waits there."""
+        return self._lanes[lane].peek()
+
+    def take(self, without: Collection[Lane] = ()) -> Waiting:
+        """Take who `peek` shows; `LookupError` where nobody waits."""
+        for lane, queue in self._lanes.items():
+            if lane not in without and len(queue):
+                return self._gone(queue.take())
         raise LookupError("nobody waits")
 
     def remove(self, items: Collection[Waiting]) -> None:

@@ -35,6 +35,9 @@ from ibstream_gateway_emulator.settings import Holding
 
 AAPL, MSFT = Instrument(symbol="AAPL"), Instrument(symbol="MSFT")
 
+WITHOUT_ID = frozenset({"71", "6", "49", "61"})
+"""startApi, reqAccountUpdates, reqCurrentTime, reqPositions."""
+
 
 def test_a_what_if_is_answered_and_leaves_no_order() -> None:
     """Margin and commission come back; nothing works, and the broker's books hear of nothing."""
@@ -220,6 +223,8 @@ def test_the_accounts_profit_and_that_of_each_position_are_told() -> None:
     async def scenario() -> None:
         holding = Holding(symbol="MSFT", quantity=Decimal(5), average_cost=Decimal("1.00"))
         async with at_a_gateway(holdings=(holding,)) as (_, desk):
+            desk.port.next_order_id(1)
+            await desk.port.positions()
             account = await desk.hears(PnlReported, lambda one: one.con_id == 0)
             assert account.account == desk.port.account
             assert account.unrealized is not None
@@ -235,7 +240,7 @@ def test_the_accounts_profit_and_that_of_each_position_are_told() -> None:
 
 
 def test_profits_are_told_in_the_next_session_too() -> None:
-    """The subscription is the session's; and its request bears no order's id."""
+    """The subscription is the session's, made once in each; and its request bears no order's id."""
 
     async def scenario() -> None:
         async with at_a_gateway() as (gateway, desk):
@@ -245,9 +250,29 @@ def test_profits_are_told_in_the_next_session_too() -> None:
             await desk.port.close()
             desk.heard.clear()
             await desk.port.connect(CLIENT_ID)
+            desk.port.next_order_id(501)
+            for _ in range(2):
+                await desk.port.positions()
             await desk.hears(PnlReported, lambda one: one.con_id == 0)
             [request_id] = gateway.state.portfolio.of(gateway.state.clients[CLIENT_ID]).pnl
             assert request_id > order_id
+
+    run(scenario())
+
+
+def test_before_the_first_order_id_is_drawn_no_request_bears_an_id() -> None:
+    """The counter may still lie below the journal's orders: a code about such a request would be heard as one of theirs."""
+
+    async def scenario() -> None:
+        async with at_a_gateway() as (gateway, desk):
+            await desk.port.positions()
+            heard = [one.content[0] for one in gateway.state.journal.messages if one.direction == "in"]
+            assert set(heard) <= WITHOUT_ID
+            desk.port.next_order_id(500)
+            await desk.port.positions()
+            await desk.hears(PnlReported, lambda one: one.con_id == 0)
+            [request_id] = gateway.state.portfolio.of(gateway.state.clients[CLIENT_ID]).pnl
+            assert request_id > 500
 
     run(scenario())
 

@@ -121,10 +121,12 @@ def test_account_values_follow_the_trades(broker: Broker) -> None:
 
 @EVERY
 def test_profit_and_loss_of_the_account_is_told(broker: Broker) -> None:
-    """B-97: from the beginning of a session."""
+    """B-97: in every session, once it is reconciled: the ids lifted, the positions asked for."""
 
     async def scenario() -> None:
         async with broker() as desk:
+            desk.port.next_order_id(1)
+            await desk.port.positions()
             told = await desk.hears(PnlReported, lambda one: one.con_id == 0)
             assert (told.account, told.daily, told.unrealized, told.realized) == (desk.port.account, 0, 0, 0)
 
@@ -137,6 +139,8 @@ def test_profit_and_loss_follow_the_trades(broker: Broker) -> None:
 
     async def scenario() -> None:
         async with broker() as desk:
+            desk.port.next_order_id(1)
+            await desk.port.positions()
             await desk.place(submit("in", quantity=D(20)))
             con_id = (await desk.executed("in")).con_id
             held = await desk.hears(PnlReported, lambda one: one.con_id == con_id)

@@ -62,6 +62,9 @@ class IBKRBrokerAdapter:
         self._terms: dict[Instrument, Terms] = {}
         self._client_id = 0
         self._highest_order_id = 0
+        self._lifted_in = 0
+        """The session in which the counter of ids was lifted above the journal's orders."""
+        self._pnl_followed_in = 0
         self._connecting = asyncio.Lock()
         self._snapshotting = asyncio.Lock()
 
@@ -93,7 +96,6 @@ class IBKRBrokerAdapter:
             self._hearing.begin(client_id)
             await self._session.connect(client_id, self._hearing.tap)
             self._session.ib.client.updateReqId(self._highest_order_id + 1)  # no request may bear an order's id
-            await self._follow_pnl()
 
     async def next_event(self) -> ConnectionEvent:
         """What happens next to the session."""
@@ -141,6 +143,7 @@ class IBKRBrokerAdapter:
         client = self._session.ib.client
         client.updateReqId(at_least)
         self._highest_order_id = client.getReqId()
+        self._lifted_in = self.session
         return self._highest_order_id
 
     async def place(self, placement: Placement, *, session: int) -> None:
@@ -203,8 +206,12 @@ class IBKRBrokerAdapter:
         )
 
     async def positions(self) -> list[PositionReported]:
-        """All positions of the account, asked for anew: what ib_async keeps does not know what it missed."""
+        """All positions of the account, asked for anew: what ib_async keeps does not know what it missed.
+
+        The first time in a session, profits are subscribed with them: before `next_order_id` no request may bear an id.
+        """
         await self._ensure_connected()
+        await self._follow_pnl()
         listed = await self._ask("positions", lambda ib: ib.reqPositionsAsync())
         latest = {one.contract.conId: one for one in listed if one.account == self.account}  # a change may come between
         told = (ibkr_inputs.position(one.account, one.contract, one.position, one.avgCost) for one in latest.values())
@@ -259,13 +266,19 @@ class IBKRBrokerAdapter:
         return ibkr_inputs.terms_of(details, await self._contracts.increments(details))
 
     async def _follow_pnl(self) -> None:
-        """Subscribe the account's profit and loss, under an id of its own."""
-        try:
-            await self._session.room()
-            client = self._session.ib.client
-            client.reqPnL(client.getReqId(), self.account, "")
-        except ConnectionError as error:  # the session has ended already, and its last event says so
-            _log.warning("broker.pnl_not_followed", reason=str(error))
+        """Subscribe the account's profit and loss once per session, under an id of its own.
+
+        Not before the ids are lifted: a code about the request would be heard as one about the order of the journal whose id
+        it bears.
+        """
+        if self._lifted_in != self.session or self._pnl_followed_in == self.session:
+            return
+        await self._session.room()
+        if self._lifted_in != self.session or self._pnl_followed_in == self.session:  # meanwhile
+            return
+        client = self._session.ib.client
+        client.reqPnL(client.getReqId(), self.account, "")
+        self._pnl_followed_in = self.session
 
     async def _ask_for_executions(self, gathered: Gathered) -> bool:
         """Whether the list was ended."""

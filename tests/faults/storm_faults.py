@@ -137,6 +137,10 @@ _ORDER_KINDS: dict[str, _Make] = {
         verbs.LoseAcknowledgement(client_id=BROKER, count=at.some(1, 4), until="reconnect" if at.chance() else "never")
     ),
     "orders lost": lambda at: at.of(verbs.LoseOrder(client_id=BROKER, count=at.some(1, 3))),
+    "orders not listed": lambda at: at.of(
+        verbs.LoseAcknowledgement(client_id=BROKER, count=at.some(2, 6), until="never"),
+        verbs.OmitOrders(client_id=BROKER, for_s=at.between(1.0, 4.0)),
+    ),
     "statuses twice": lambda at: at.of(verbs.DuplicateOrderStatus(copies=at.some(1, 3), for_s=at.between(0.5, 3.0))),
     "commission first": lambda at: at.of(verbs.CommissionBeforeExecution(for_s=at.between(0.5, 3.0))),
     "corrections": lambda at: at.of(

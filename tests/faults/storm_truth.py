@@ -122,6 +122,7 @@ def complaints(evidence: Evidence) -> list[str]:
     """Everything that does not agree; empty where the guarantee held."""
     told = stories(evidence)
     found = [f"{name}: {text}" for name, story in told.items() for text in _of_story(story)]
+    found += _of_order_ids(evidence)
     found += _of_executions(evidence)
     found += _of_other_requests(evidence)
     found += _of_the_group(evidence)
@@ -155,6 +156,17 @@ def _of_rows(rows: Sequence[OrderRow]) -> Iterator[str]:
         yield "the Gateway still keeps it"
     if len({row.order_id for row in rows}) > 1:
         yield f"sent under several order ids: {[(row.outcome, row.order_id) for row in rows]}"
+
+
+def _of_order_ids(evidence: Evidence) -> Iterator[str]:
+    """An order id means one order for ever: what comes about it must not be taken for news of another one."""
+    named: defaultdict[int, set[str]] = defaultdict(set)
+    for row in evidence.orders:
+        if row.client_id == evidence.broker:
+            named[row.order_id].add(row.order_ref)
+    for order_id, names in named.items():
+        if len(names) > 1:
+            yield f"order id {order_id} was used for several orders: {sorted(names)}"
 
 
 def _of_outcome(story: Story, outcome: OrderStatusChanged) -> Iterator[str]:

@@ -171,6 +171,10 @@ def test_a_correction_that_was_told_passes() -> None:
 FALSE = {
     "two orders": (but(orders=[row(), row(perm_id=8, order_id=5), HAND]), "2 orders at IBKR"),
     "two order ids": (but(orders=[LOST, row(order_id=6), HAND]), "several order ids"),
+    "an order id for two": (
+        but(orders=[*HONEST.orders, structs.replace(LOST, order_ref="a-2")]),
+        "used for several orders",
+    ),
     "sent again though it was there": (
         but(orders=[row(), row(outcome="rejected", code=103), HAND]),
         "2 orders at IBKR",

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
-from contract.brokers import CLIENT_ID, combo, resting, submit
+from contract.brokers import CLIENT_ID, combo, resting, submit, trading
 from contract.gateway_desk import at_a_gateway
-from contract.gateways import settings_for
+from contract.gateways import settings_for, standing_in
 from support import eventually, run
 
 from ibstream.contracts.instrument import Instrument
@@ -18,6 +18,8 @@ from ibstream.contracts.orders import Side
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker.adapters import ibkr
+from ibstream_broker.adapters.ibkr import IBKRBrokerAdapter
+from ibstream_broker.adapters.ibkr_hearing import Gathered
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
     CodeReported,
@@ -32,6 +34,11 @@ from ibstream_gateway_emulator.handlers import HANDLERS
 from ibstream_gateway_emulator.protocol import requests
 from ibstream_gateway_emulator.protocol.place_order import PlaceOrder
 from ibstream_gateway_emulator.settings import Holding
+
+if TYPE_CHECKING:
+    from ib_async import IB
+
+T = TypeVar("T")
 
 AAPL, MSFT = Instrument(symbol="AAPL"), Instrument(symbol="MSFT")
 
@@ -157,6 +164,40 @@ def test_a_next_order_id_that_is_not_told_is_0_and_a_late_one_is_nobodys(monkeyp
 
             monkeypatch.setitem(HANDLERS, requests.ReqIds, late)
             assert (await desk.port.snapshot()).next_order_id > order_id
+
+    run(scenario())
+
+
+class Interrupted(IBKRBrokerAdapter):
+    """Loses its session, and has another one, before it asks for executions and after it has asked for positions."""
+
+    async def _ask_for_executions(self, gathered: Gathered) -> bool:
+        await self._again()
+        return await super()._ask_for_executions(gathered)
+
+    async def _ask(self, key: str, make: Callable[[IB], Awaitable[T]]) -> T:
+        listed = await super()._ask(key, make)
+        if key == "positions":
+            await self._again()
+        return listed
+
+    async def _again(self) -> None:
+        await self.close()
+        await self.connect(CLIENT_ID)
+
+
+def test_lists_are_of_one_session() -> None:
+    """Of two, the first's orders and the second's executions would be set against each other: such lists are none."""
+
+    async def scenario() -> None:
+        async with (
+            standing_in() as settings,
+            trading(Interrupted(settings, clock=SYSTEM_CLOCK)) as desk,
+        ):
+            for number, ask in enumerate((desk.port.snapshot, desk.port.positions)):
+                with pytest.raises(GatewayUnavailable, match="session"):
+                    await ask()
+                assert desk.port.session == 2 + number, "the lists themselves have all come"
 
     run(scenario())
 

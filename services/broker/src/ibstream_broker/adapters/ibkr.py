@@ -184,10 +184,11 @@ class IBKRBrokerAdapter:
     async def snapshot(self) -> Snapshot:
         """Open orders of every client, today's completed ones, today's executions, and last the next order id.
 
-        In this order: an order sent meanwhile is then below the id, and merely not listed yet.
+        In this order: an order sent meanwhile is then below the id, and merely not listed yet. All in one session.
         """
         async with self._snapshotting:  # what comes in belongs to one of them: the other would find orders missing
             await self._ensure_connected()
+            session = self.session
             gathered = self._hearing.gather()
             try:
                 await self._ask("openOrders", lambda ib: ib.reqAllOpenOrdersAsync())
@@ -196,6 +197,7 @@ class IBKRBrokerAdapter:
                 next_order_id = await self._ask_for_next_id()
             finally:
                 self._hearing.stop_gathering()
+        self._check_listed(session)
         return Snapshot(
             open_orders=list(gathered.open_orders.values()),
             completed_orders=gathered.completed_orders,
@@ -211,8 +213,10 @@ class IBKRBrokerAdapter:
         The first time in a session, profits are subscribed with them: before `next_order_id` no request may bear an id.
         """
         await self._ensure_connected()
+        session = self.session
         await self._follow_pnl()
         listed = await self._ask("positions", lambda ib: ib.reqPositionsAsync())
+        self._check_listed(session)
         latest = {one.contract.conId: one for one in listed if one.account == self.account}  # a change may come between
         told = (ibkr_inputs.position(one.account, one.contract, one.position, one.avgCost) for one in latest.values())
         return [one for one in told if one.quantity]
@@ -240,6 +244,11 @@ class IBKRBrokerAdapter:
         """A session made meanwhile is another one: its orders and ids have not been reconciled yet."""
         if session != self.session:
             raise GatewayUnavailable("not sent: the session for which it was meant has ended")
+
+    def _check_listed(self, session: int) -> None:
+        """While a list waited for its room the session may have ended, and another one have been made."""
+        if session != self.session:
+            raise GatewayUnavailable("the session ended while the lists came: they would be of two sessions")
 
     async def _send(self, placement: Placement, *, session: int) -> None:
         """Write it to the socket. Raises only before: whatever happens to the bytes after that is for the session to tell."""

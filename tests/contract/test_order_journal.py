@@ -24,6 +24,8 @@ from ibstream_broker.domain.lifecycle import Step, moved, published, status_even
 from ibstream_broker.domain.position_lines import PositionChange
 from ibstream_broker.domain.records import OrderRecord
 
+_S = OrderStatus
+
 
 @asynccontextmanager
 async def journal_on(url: str, token: int = 1) -> AsyncIterator[tuple[Bus, OrderJournal]]:
@@ -200,6 +202,23 @@ def test_the_greatest_order_id_is_never_forgotten(redis_url: str) -> None:
             for name, order_id in (("a", 7), ("b", 38103), ("c", 9)):
                 await journal.commit(*write(intent(name, order_id)))
             assert await journal.order_id_high_water() == 38103
+
+    run(scenario())
+
+
+def test_the_greatest_acknowledged_order_id_outlives_its_order(redis_url: str) -> None:
+    """One that IBKR never showed does not count, however great its id; the end of an order changes nothing."""
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (_, journal):
+            assert await journal.acknowledged_high_water() == 0
+            for name, order_id in (("a", 7), ("b", 38103), ("c", 9), ("d", 40000)):
+                record, events = intent(name, order_id)
+                await journal.commit([record], events)
+                if name != "d":
+                    await journal.commit(*write(moved(msgspec.structs.replace(record, perm_id=5), _S.CANCELLED, NOW)))
+            assert await journal.acknowledged_high_water() == 38103
+            assert await journal.order_id_high_water() == 40000
 
     run(scenario())
 

@@ -197,6 +197,27 @@ def test_a_ledger_believes_the_journal_and_nothing_else(redis_url: str) -> None:
     run(scenario())
 
 
+def test_what_ibkr_has_acknowledged_is_remembered_when_all_of_it_has_ended(redis_url: str) -> None:
+    """A Gateway whose ids went back below it proves nothing, though no open order tells so."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            first = OrderLedger(bus, clock=SYSTEM_CLOCK)
+            await _begin(first, "a")
+            async with first.changing() as change:
+                record = change.now("a")
+                assert record is not None
+                change.step(step(record, bought("a", 10), SYSTEM_CLOCK.now()))
+            assert first.acknowledged_high_water == ORDER_ID
+            second = OrderLedger(bus, clock=SYSTEM_CLOCK)
+            second.reopen(2)
+            await second.load(durable=False)
+            assert list(second.book.open()) == []
+            assert second.acknowledged_high_water == ORDER_ID
+
+    run(scenario())
+
+
 def test_changes_wait_for_each_other(redis_url: str) -> None:
     """Twenty at once start each from what the one before it has written."""
 

@@ -113,7 +113,7 @@ class OrderLedger:
         self.account = ""
         """Whose positions the changes write."""
         self.acknowledged_high_water = 0
-        """The greatest order id among the orders at hand that IBKR has shown as its own."""
+        """The greatest order id ever journalled of an order that IBKR has shown as its own."""
         self.order_id_high_water = 0
         """The greatest order id ever journalled; nobody but the holder of the fence writes a greater one."""
         self.is_durable = False
@@ -156,7 +156,8 @@ class OrderLedger:
         self.is_durable = durable
         self.book.put_all(await self.persist(self.journal.load_open))
         self.order_id_high_water = await self.persist(self.journal.order_id_high_water)
-        for record in self.book.open():
+        self.acknowledged_high_water = await self.persist(self.journal.acknowledged_high_water)
+        for record in self.book.open():  # those that were journalled before the two were kept
             self._note_ids(record)
         self.interest.load(await self.persist(self.journal.load_strategies), self.book.open())
         _log.info("broker.journal_loaded", open_orders=sum(1 for _ in self.book.open()))

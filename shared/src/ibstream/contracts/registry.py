@@ -250,6 +250,10 @@ OPEN_ORDERS_KEY = "orders:journal:open"
 ORDER_ID_KEY = "orders:journal:order_id"
 """The greatest order id journalled: a floor for the next one, because the Gateway's own counter can roll back."""
 
+ACKNOWLEDGED_ID_KEY = "orders:journal:acknowledged_id"
+"""The greatest order id journalled of an order that IBKR has shown as its own: where the Gateway's counter is below it, it has
+rolled back, and proves nothing about orders that are missing."""
+
 ORDER_EPOCHS_KEY = "orders:journal:epochs"
 """Hash of the sessions with the Gateway, counted: field epoch, value the Gateway's next order id when it began."""
 

@@ -14,6 +14,7 @@ import msgspec
 from ibstream.bus import Bus
 from ibstream.contracts.base import Message, encode, type_of
 from ibstream.contracts.registry import (
+    ACKNOWLEDGED_ID_KEY,
     OPEN_ORDERS_KEY,
     ORDER_EPOCHS_KEY,
     ORDER_EVENTS,
@@ -41,7 +42,8 @@ LOADED_AT_ONCE = 500
 """Records read in one round trip."""
 
 _COMMIT = """
-local events, open, fence_key, order_id_key, positions, strategies = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local events, open, fence_key, positions, strategies = KEYS[1], KEYS[2], KEYS[3], KEYS[6], KEYS[7]
+local order_id_key, acknowledged_key = KEYS[4], KEYS[5]
 local token, keep_entries, keep_s = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local records, fields, removed, clear = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local held = tonumber(ARGV[8])
@@ -49,14 +51,14 @@ local fence = tonumber(redis.call('GET', fence_key) or '0')
 if token < fence then return {-1} end
 local at, done, conflicts = 9, 0, {}
 for i = 1, records do
-  local have = redis.call('HMGET', KEYS[6 + i], 'revision', 'record')
+  local have = redis.call('HMGET', KEYS[7 + i], 'revision', 'record')
   local revision = tonumber(have[1] or '0')
   if revision == tonumber(ARGV[at]) and have[2] == ARGV[at + 1] then
     done = done + 1
   elseif revision ~= tonumber(ARGV[at]) - 1 then
     conflicts[#conflicts + 1] = ARGV[at + 2]
   end
-  at = at + 5
+  at = at + 6
 end
 if records > 0 and done == records then
   -- WAITAOF waits for what its own connection wrote: this write, and with it the earlier one of a connection that is gone
@@ -65,11 +67,10 @@ if records > 0 and done == records then
 end
 if #conflicts > 0 or done > 0 then return {-2, unpack(conflicts)} end
 if token > fence then redis.call('SET', fence_key, string.format('%d', token)) end
-local highest = tonumber(redis.call('GET', order_id_key) or '0')
-local order_id = highest
+local order_id, acknowledged = 0, 0
 at = 9
 for i = 1, records do
-  local journal, id = KEYS[6 + i], ARGV[at + 2]
+  local journal, id = KEYS[7 + i], ARGV[at + 2]
   redis.call('HSET', journal, 'revision', ARGV[at], 'record', ARGV[at + 1])
   if ARGV[at + 3] == '1' then
     redis.call('SREM', open, id)
@@ -78,9 +79,14 @@ for i = 1, records do
     redis.call('SADD', open, id)
   end
   order_id = math.max(order_id, tonumber(ARGV[at + 4]))
-  at = at + 5
+  acknowledged = math.max(acknowledged, tonumber(ARGV[at + 5]))
+  at = at + 6
 end
-if order_id > highest then redis.call('SET', order_id_key, string.format('%d', order_id)) end
+local function raise(key, value)
+  if value > tonumber(redis.call('GET', key) or '0') then redis.call('SET', key, string.format('%d', value)) end
+end
+if order_id > 0 then raise(order_id_key, order_id) end
+if acknowledged > 0 then raise(acknowledged_key, acknowledged) end
 if clear == '1' then redis.call('DEL', positions) end
 for i = 1, removed do
   redis.call('HDEL', positions, ARGV[at])
@@ -158,8 +164,8 @@ class OrderJournal:
         without records, whose events a repetition would tell twice. Raises `BusUnavailable` when it is not known,
         `Fenced` when the lease has passed on, `AlreadyJournalled` for first revisions of known orders.
         """
-        keys = [ORDER_EVENTS.name, OPEN_ORDERS_KEY, ORDER_FENCE_KEY, ORDER_ID_KEY, order_positions_key(account)]
-        keys += [STRATEGY_POSITIONS_KEY]
+        keys = [ORDER_EVENTS.name, OPEN_ORDERS_KEY, ORDER_FENCE_KEY, ORDER_ID_KEY, ACKNOWLEDGED_ID_KEY]
+        keys += [order_positions_key(account), STRATEGY_POSITIONS_KEY]
         keys += [order_journal_key(record.client_order_id) for record in records]
         head: list[str | bytes | int] = [
             *(self._token, ORDER_EVENTS.keep_entries, FINAL_KEPT_S),
@@ -225,10 +231,15 @@ class OrderJournal:
         """The greatest order id ever journalled; the Gateway's own counter can go back."""
         return int(await self._bus.get(ORDER_ID_KEY) or 0)
 
+    async def acknowledged_high_water(self) -> int:
+        """The greatest order id of an order that IBKR has shown as its own, those that have ended included."""
+        return int(await self._bus.get(ACKNOWLEDGED_ID_KEY) or 0)
+
 
 def _written(record: OrderRecord) -> tuple[int | bytes | str, ...]:
     encoded = msgspec.json.encode(record)
-    return record.revision, encoded, record.client_order_id, int(record.is_final), record.order_id
+    acknowledged_id = record.order_id if record.acknowledged else 0
+    return record.revision, encoded, record.client_order_id, int(record.is_final), record.order_id, acknowledged_id
 
 
 def _raise_conflict(ids: list[str], records: Sequence[OrderRecord]) -> None:

@@ -210,7 +210,7 @@ def test_an_order_in_hand_is_reached_by_a_cancel_of_all(broker: Broker, redis_ur
             ledger = rig.service._ledger
             async with ledger._lock:  # as a write would hold it
                 await rig.orders.send(resting("a"))
-                await eventually(lambda: rig.service._desk._in_hand, what="the order in hand")
+                await eventually(lambda: rig.service._desk._reception.in_hand, what="the order in hand")
                 await rig.orders.send(cancel_all(strategy="test"))
                 await eventually(lambda: _read(rig, 2), what="the cancel taken in")
             assert (await rig.orders.outcome("a")).status is S.CANCELLED

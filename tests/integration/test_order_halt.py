@@ -30,6 +30,7 @@ from support import eventually, free_port, run
 
 from ibstream.bus import Bus
 from ibstream.contracts.orders import OrderRequest, OrderStatus, Reason
+from ibstream.contracts.registry import ORDER_FENCE_KEY
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker.adapters.journal import OrderJournal
@@ -157,7 +158,7 @@ def test_what_never_reached_the_gateway_is_not_sent_again_while_halted(redis_url
                 request=resting("a"), entry_id="1-1", account="DU9000001", order_id=50, epoch=epoch, valid_until=until
             )
             record, events = published(record, [status_event(record, SYSTEM_CLOCK.now())])
-            await OrderJournal(bus, 1).commit([record], events)
+            await OrderJournal(bus, int(await bus.get(ORDER_FENCE_KEY) or 0)).commit([record], events)
         async with over_gateway(redis_url, state=state) as rig:
             outcome = await rig.orders.outcome("a", within_s=30)
             assert (outcome.status, outcome.reason) == (S.REJECTED, Reason.HALTED)

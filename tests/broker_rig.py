@@ -128,13 +128,19 @@ class Rig:
 
 
 @contextlib.asynccontextmanager
-async def running(url: str, settings: Settings, port: BrokerPort, **details: Any) -> AsyncIterator[Rig]:
-    """The service on this Redis and port, until the context ends; it must end cleanly."""
+async def running(
+    url: str, settings: Settings, port: BrokerPort, *, quotes_url: str = "", **details: Any
+) -> AsyncIterator[Rig]:
+    """The service on this Redis and port, until the context ends; it must end cleanly. Quotes may come from another Redis."""
     quiet = settings.model_copy(update={"metrics": settings.metrics.model_copy(update={"port_broker": 0})})
     stop = asyncio.Event()
-    async with Bus(url, client_name="broker") as bus, Bus(url, client_name="test") as tests:
+    async with (
+        Bus(url, client_name="broker") as bus,
+        Bus(url, client_name="test") as tests,
+        Bus(quotes_url or url, client_name="quotes") as quotes_bus,
+    ):
         options = replace(options_of(settings), **details)
-        quotes = LastQuotes(bus, settings.feed.shards)
+        quotes = LastQuotes(quotes_bus, settings.feed.shards)
         service = BrokerService(bus, port, options, clock=SYSTEM_CLOCK, quotes=quotes)
         parts = ServiceParts(
             name="broker",

@@ -8,13 +8,15 @@ from decimal import Decimal
 
 import msgspec
 import pytest
+import structlog
 from redis_for_tests import KillableServer
 from support import run
 
 from ibstream.bus import Bus
 from ibstream.contracts.quotes import Quality, Quote, shard_of
 from ibstream.contracts.registry import last_quotes_key
-from ibstream_broker.adapters.quotes import LastQuotes
+from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_broker.adapters.quotes import QUOTES_DEADLINE_S, LastQuotes
 from ibstream_broker.domain.quotes import LastQuote
 
 SHARDS = 8
@@ -92,6 +94,29 @@ def test_a_key_of_another_kind_is_no_quote(redis_url: str) -> None:
         async with Bus(redis_url, client_name="test") as bus:
             await bus.put(last_quotes_key(shard_of("AAPL", SHARDS)), b"1")
             assert await LastQuotes(bus, SHARDS).of("AAPL") is None
+
+    run(scenario())
+
+
+def test_a_server_that_hangs_is_not_waited_for_and_complained_of_once(
+    private_server: Callable[[], KillableServer],
+) -> None:
+    """Each question takes the deadline at most; the outage is one warning, its end is told, and the next one is another."""
+
+    async def scenario() -> None:
+        server = private_server()
+        async with server, Bus(server.url, client_name="test") as bus:
+            await written(bus, Quote("AAPL", last=3.0, time_ns=TIME_NS))
+            quotes = LastQuotes(bus, SHARDS)
+            with structlog.testing.capture_logs() as logged:
+                for _ in range(2):
+                    async with server.frozen():
+                        started = SYSTEM_CLOCK.monotonic()
+                        for _ in range(3):
+                            assert await quotes.of_each(["AAPL", "MSFT"]) == {}
+                        assert SYSTEM_CLOCK.monotonic() - started < 3 * QUOTES_DEADLINE_S + 0.5
+                    assert await quotes.of("AAPL") is not None
+            assert [one["event"] for one in logged] == ["broker.no_quotes", "broker.quotes_again"] * 2
 
     run(scenario())
 

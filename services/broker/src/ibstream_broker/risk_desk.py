@@ -27,7 +27,7 @@ class RiskDesk:
         self._limits = limits
         self._quotes = quotes
         self._rate = OrderRate()
-        self._last: dict[str, LastQuote | None] = {}
+        self._last: dict[str, LastQuote] = {}
         self.daily_pnl: Decimal | None = None
         """The account's, as IBKR has told it last."""
 
@@ -37,15 +37,17 @@ class RiskDesk:
         return self._limits == RiskLimits()
 
     async def look_at_quotes(self, orders: Sequence[SubmitOrder]) -> None:
-        """Have the last quotes at hand that these orders will be judged by."""
-        self._last.clear()
+        """Have the last quotes at hand that these orders will be judged by; none where they cannot be had at once."""
+        self._last = {}
         if self.is_off or self._quotes is None:
             return
-        for order in orders:
-            symbol = order.instrument.symbol
-            wanted = is_quoted(order.instrument) and self._limits.of(order.strategy).looks_at_quotes
-            if wanted and symbol not in self._last:
-                self._last[symbol] = await self._quotes.of(symbol)
+        wanted = {
+            order.instrument.symbol
+            for order in orders
+            if is_quoted(order.instrument) and self._limits.of(order.strategy).looks_at_quotes
+        }
+        if wanted:
+            self._last = await self._quotes.of_each(wanted)
 
     def decide(self, request: SubmitOrder | SubmitGroup, office: Office) -> dict[str, Decision]:
         """What the limits say to each order, by client order id; empty where there are none."""

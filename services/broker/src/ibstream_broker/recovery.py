@@ -22,7 +22,7 @@ from ibstream_broker.domain.checks.times import check_expiry
 from ibstream_broker.domain.exposure import ZERO
 from ibstream_broker.domain.fate import Decision, Fate, fate, given_up, resending
 from ibstream_broker.domain.inputs import OrderSeen
-from ibstream_broker.domain.reconcile import Reconciliation, orphaned, reconcile
+from ibstream_broker.domain.reconcile import Reconciliation, orphaned, reconcile, session_lost
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.holdings import Holdings
@@ -64,6 +64,7 @@ class Recovery:
         self._settled = settled
         self._look_again = look_again
         self._session = 0
+        self._had_session = False
         self._floors: dict[int, int] = {}
         self._strangers: dict[int, str] = {}
         self._soon = asyncio.Event()
@@ -72,13 +73,17 @@ class Recovery:
         self._to_resend = False
 
     async def load(self) -> None:
-        """Begin anew from the journal: what the broker before us left without an answer can still be provable."""
+        """Begin anew from the journal.
+
+        What another broker left without an answer can still be provable; what was under way in a session of our own is not.
+        """
         ledger = self._office.ledger
+        unanswered = session_lost if self._had_session else orphaned
         self._session = 0
         self._floors = await ledger.persist(ledger.journal.floors)
         async with ledger.changing() as change:
             for record in ledger.book.open():
-                change.step(orphaned(record, self._office.clock.now()))
+                change.step(unanswered(record, self._office.clock.now()))
 
     async def synchronise(self) -> None:
         """Compare every order that has no outcome with what IBKR says, and what is held. Then the gate opens.
@@ -184,6 +189,7 @@ class Recovery:
         office.epoch = await office.ledger.persist(lambda: office.ledger.journal.begin_session(next_order_id))
         self._floors[office.epoch] = next_order_id
         self._session = session
+        self._had_session = True
 
     async def _have_groups_at_hand(self) -> None:
         """Members that have ended can be in the journal alone; what becomes of the others depends on them."""

@@ -150,8 +150,11 @@ class Desk:
         await self.port.cancel(order_id, session=self.port.session)
 
     async def what_if(self, request: SubmitOrder) -> Preview:
-        """Ask what an order would do."""
-        return await self.port.what_if(await self.placement(request))
+        """Ask what an order would do; whoever asks is told that the question is out before it is answered."""
+        out: list[bool] = []
+        preview = await self.port.what_if(await self.placement(request), sent=lambda: out.append(True))
+        assert out == [True]
+        return preview
 
     async def bracket(self, parent: SubmitOrder, *children: SubmitOrder) -> list[int]:
         """Send a parent and its children, the last of which transmits them all; return the order ids."""

@@ -157,9 +157,10 @@ class Desk:
         """Journal what a batch asks for in one write, send it, and tell that it is done."""
         await self._changes.find_targets(batch)
         await self._submits.look_at_quotes(batch)
-        sends = await self._journalled(batch)
-        for send in sends:
-            await send.perform(self._room)
+        async with self._office.sending:
+            sends = await self._journalled(batch)
+            for send in sends:
+                await send.perform(self._room)
         await self._take_back([send for send in sends if send.failure is not None])
         for item in batch:
             metrics.ORDER_REQUEST_SECONDS.observe(self._office.clock.monotonic() - item.taken_at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -22,8 +23,9 @@ from ibstream.contracts.system import ConnectionState
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream_broker.domain.checks.times import check_expiry
-from ibstream_broker.domain.exposure import leg_side
+from ibstream_broker.domain.exposure import ZERO, leg_side
 from ibstream_broker.domain.gate import Standing
+from ibstream_broker.domain.interest import rest_of
 from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
 from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.records import OrderRecord
@@ -59,6 +61,8 @@ class Office:
     """How long a request without `valid_until` is valid."""
     epoch: int = 0
     """The session with the executor, as the journal counts them."""
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held from drawing order ids until they are out: IBKR takes none that is lower than one it has seen (103)."""
     catching_up: bool = False
     """Orders are about to be sent again, with ids lower than the next: until that is done no new one may overtake them."""
     held: Callable[[], bool] = field(default=lambda: True)
@@ -103,19 +107,18 @@ class Office:
         if refusal is not None:
             raise ConnectionError(refusal.text)
 
-    def blocked(self, order: SubmitOrder) -> Refusal | None:
-        """Why an order may not open or enlarge a position whose fills do not add up; None where it may."""
-        legs = (
-            [(order.instrument, order.side, order.quantity)]
-            if not order.instrument.legs
-            else [
-                (leg.instrument, leg_side(order.side, leg.side), order.quantity * leg.ratio)
-                for leg in order.instrument.legs
-            ]
-        )
-        for instrument, side, quantity in legs:
+    def blocked(self, order: SubmitOrder, known: OrderRecord | None = None) -> Refusal | None:
+        """Why an order may not open or enlarge a position whose fills do not add up; None where it may.
+
+        `known` is its record, where the order, as it was, already counts among those that work: a change of it, or one that
+        is sent again.
+        """
+        filled, counted = (known.filled, rest_of(known)) if known is not None else (ZERO, ZERO)
+        left = max(order.quantity - filled, ZERO) - counted
+        parts = [(one.instrument, leg_side(order.side, one.side), left * one.ratio) for one in order.instrument.legs]
+        for instrument, side, quantity in parts or [(order.instrument, order.side, left)]:
             terms = self.port.known_terms(instrument)
-            works = self.ledger.interest.working(instrument, side)
+            works = self.ledger.interest.working(self.port.account, instrument, side)
             text = self.positions.blocks(terms.con_id, side, quantity + works) if terms is not None else None
             if text is not None:
                 return Refusal(Reason.POSITION_MISMATCH, text)

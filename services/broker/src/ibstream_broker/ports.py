@@ -132,8 +132,8 @@ class BrokerPort(Connection, Protocol):
         """
         ...
 
-    async def what_if(self, placement: Placement) -> Preview:
-        """Ask what an order would do, and send none to work. The id is used up.
+    async def what_if(self, placement: Placement, *, sent: Callable[[], None]) -> Preview:
+        """Ask what an order would do, and send none to work. The id is used up; `sent` is told once the question is out.
 
         Raises `OrderRefused` with IBKR's code, or a `RecoverableError` when there is no answer.
         """

@@ -253,6 +253,11 @@ class Recovery:
 
         Looked at once more right before each goes out: a cancel, a halt or the end of its time may have come since.
         """
+        if records:
+            async with self._office.sending:
+                await self._send_each_again(records)
+
+    async def _send_each_again(self, records: Sequence[OrderRecord]) -> None:
         office = self._office
         session = office.port.session
         for record in sorted(records, key=lambda one: one.order_id):

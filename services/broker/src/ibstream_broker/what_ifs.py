@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from ibstream.contracts.orders import Reason, WhatIf, WhatIfAnswered
+from ibstream.contracts.orders import Reason, SubmitOrder, WhatIf, WhatIfAnswered
 from ibstream.ibkr.codes import CodeClass, classify
 from ibstream_broker.domain.lanes import Waiting
 from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX
@@ -83,6 +83,24 @@ class WhatIfs:
             )
         return check_account(request.order.account, self._office.port.account) or check_terms(request.order, terms)
 
+    async def _sent(self, order: SubmitOrder) -> asyncio.Future[Preview]:
+        """Send the question; the answer is to come. Ids go out in their order: none is drawn while others are on their way."""
+        office = self._office
+        async with office.sending:
+            order_id = office.port.next_order_id(office.ledger.order_id_high_water + 1)
+            placement = Placement(order_id=order_id, request=order, account=order.account or office.port.account)
+            sent = asyncio.Event()
+            answer = asyncio.ensure_future(office.port.what_if(placement, sent=sent.set))
+            is_out = asyncio.ensure_future(sent.wait())
+            try:
+                await asyncio.wait({answer, is_out}, return_when=asyncio.FIRST_COMPLETED)
+            except asyncio.CancelledError:
+                answer.cancel()
+                raise
+            finally:
+                is_out.cancel()
+        return answer
+
     async def _ask(self, item: Waiting, request: WhatIf, finish: Callable[[Waiting], None]) -> None:
         office, order = self._office, request.order
         refusal: Refusal | None = None
@@ -90,9 +108,7 @@ class WhatIfs:
         preview = Preview()
         try:
             async with self._slots:
-                order_id = office.port.next_order_id(office.ledger.order_id_high_water + 1)
-                account = order.account or office.port.account
-                preview = await office.port.what_if(Placement(order_id=order_id, request=order, account=account))
+                preview = await (await self._sent(order))
         except OrderRefused as error:
             refusal, code = Refusal(Reason.REJECTED_BY_IBKR, f"{error.text} ({error.code})"), error.code
             if classify(error.code, error.text) is CodeClass.READ_ONLY:

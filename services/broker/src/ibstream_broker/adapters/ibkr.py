@@ -163,7 +163,7 @@ class IBKRBrokerAdapter:
         self._check(session)
         self._session.ib.client.cancelOrder(order_id, "")
 
-    async def what_if(self, placement: Placement) -> Preview:
+    async def what_if(self, placement: Placement, *, sent: Callable[[], None]) -> Preview:
         """Ask what an order would do; takes its room itself."""
         await self._ensure_connected()
         order_id = placement.order_id
@@ -172,6 +172,7 @@ class IBKRBrokerAdapter:
         def ask(ib: IB) -> Awaitable[Preview]:
             answer = self._hearing.expect_preview(order_id)
             ib.client.placeOrder(order_id, contract, order)
+            sent()
             return answer
 
         try:

@@ -13,7 +13,7 @@ Its account, its orders and its memory of them live as long as the process: `Sna
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
 import msgspec
@@ -154,9 +154,10 @@ class SimulatedBroker:
             text = f"OrderId {order_id} that needs to be cancelled cannot be cancelled, state: {ended.status}."
             self._teller.code(order_id, 10148, text)
 
-    async def what_if(self, placement: Placement) -> Preview:
+    async def what_if(self, placement: Placement, *, sent: Callable[[], None]) -> Preview:
         """Ask the engine about the order by itself. As at IBKR, it is not done for combos that are routed by SMART."""
         self._require_session()
+        sent()
         found = self._find(placement.request.instrument)
         if found.legs and found.traded.exchange == "SMART":
             raise OrderRefused(*_NO_SMART_COMBO)

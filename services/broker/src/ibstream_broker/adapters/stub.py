@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
+from collections.abc import Callable
 from decimal import Decimal
 
 import msgspec
@@ -162,9 +163,10 @@ class PaperStubBroker:
             told = code_reported(order_id, _NOT_FOUND, f"{about} is not found.")
         self._on_input(told)
 
-    async def what_if(self, placement: Placement) -> Preview:  # noqa: ARG002 - all are alike
+    async def what_if(self, placement: Placement, *, sent: Callable[[], None]) -> Preview:  # noqa: ARG002 - all are alike
         """The same for every order."""
         self._require_session()
+        sent()
         return Preview(
             initial_margin_change=MARGIN,
             initial_margin_after=MARGIN,

@@ -159,11 +159,11 @@ def test_what_turns_out_to_be_journalled_is_believed_no_more(redis_url: str) -> 
             assert known.value.ids == ["old"]
             assert [ledger.book.get(name) for name in ("old", "new", "working")] == [None, None, stood]
             assert list(ledger.book.open()) == [stood]
-            assert ledger.interest.open_orders() == 1
-            assert ledger.interest.working(stood.request.instrument, Side.BUY) == stood.request.quantity
+            assert ledger.interest.open_orders(stood.account) == 1
+            assert ledger.interest.working(stood.account, stood.request.instrument, Side.BUY) == stood.request.quantity
             assert await ledger.journal.load_all(["new", "working"]) == [stood]
             await _begin(ledger, "new", entry_id="2-1")
-            assert ledger.interest.open_orders("test") == 2
+            assert ledger.interest.open_orders(stood.account, "test") == 2
 
     run(scenario())
 
@@ -189,8 +189,8 @@ def test_a_ledger_believes_the_journal_and_nothing_else(redis_url: str) -> None:
                 assert (record.client_order_id, record.filled) == ("a", 4)
                 assert second.order_id_high_water == record.order_id == ORDER_ID
                 assert second.acknowledged_high_water == ORDER_ID
-                assert second.interest.held("test", CON_ID) == 4
-                assert second.interest.working(record.request.instrument, Side.BUY, "test") == 6
+                assert second.interest.held(record.account, "test", CON_ID) == 4
+                assert second.interest.working(record.account, record.request.instrument, Side.BUY, "test") == 6
             with pytest.raises(Fenced):
                 await _move(first, OrderStatus.SUBMITTED, "a")
 

@@ -81,6 +81,6 @@ async def _entries(world: World, stream: Stream) -> AsyncIterator[tuple[str, Mes
 async def _of_strategies(world: World) -> dict[tuple[str, int], Decimal]:
     found = {}
     for name, value in (await world.bus.hash(STRATEGY_POSITIONS_KEY)).items():
-        strategy, _, con_id = name.decode().rpartition("|")
+        strategy, _, con_id = name.decode().partition("|")[2].rpartition("|")
         found[strategy, int(con_id)] = Decimal(value.decode())
     return found

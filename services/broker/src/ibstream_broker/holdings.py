@@ -71,6 +71,7 @@ class Holdings:
             now = office.clock.now()
             if snapshot.volatile and self._session == 0:
                 judged = office.positions.reset(listed, asked_at=asked_at, now=now)
+                change.held.update(office.ledger.interest.forget_positions(office.positions.account))
             else:
                 at_once = is_connect and snapshot.executions_complete
                 judged = office.positions.judge(listed, asked_at=asked_at, now=now, at_once=at_once)

@@ -94,13 +94,13 @@ class RiskDesk:
         )
 
     def _exposure(self, order: SubmitOrder, office: Office) -> Exposure:
-        interest, at = office.ledger.interest, office.clock.monotonic()
+        interest, account, at = office.ledger.interest, office.port.account, office.clock.monotonic()
         return Exposure(
             account=_holding(order.instrument, "", office),
             strategy=_holding(order.instrument, order.strategy, office),
             legs=tuple(_holding(leg.instrument, "", office) for leg in order.instrument.legs),
-            account_open_orders=interest.open_orders(),
-            strategy_open_orders=interest.open_orders(order.strategy),
+            account_open_orders=interest.open_orders(account),
+            strategy_open_orders=interest.open_orders(account, order.strategy),
             account_orders_last_s=self._rate.of_account(at),
             strategy_orders_last_s=self._rate.of_strategy(order.strategy, at),
             daily_pnl=self.daily_pnl,
@@ -108,12 +108,12 @@ class RiskDesk:
 
 
 def _holding(instrument: Instrument, strategy: str, office: Office) -> Holding:
-    interest = office.ledger.interest
+    interest, account = office.ledger.interest, office.port.account
     terms = office.port.known_terms(instrument)
     con_id = terms.con_id if terms is not None else 0
-    position = interest.held(strategy, con_id) if strategy else office.positions.quantity(con_id)
+    position = interest.held(account, strategy, con_id) if strategy else office.positions.quantity(con_id)
     return Holding(
         position=position if con_id else ZERO,
-        working_buy=interest.working(instrument, Side.BUY, strategy),
-        working_sell=interest.working(instrument, Side.SELL, strategy),
+        working_buy=interest.working(account, instrument, Side.BUY, strategy),
+        working_sell=interest.working(account, instrument, Side.SELL, strategy),
     )

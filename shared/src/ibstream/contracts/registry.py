@@ -242,7 +242,9 @@ def order_positions_key(account: str) -> str:
 
 
 STRATEGY_POSITIONS_KEY = "orders:journal:strategies"
-"""Hash in which the broker journals what each strategy's fills add up to: field `<strategy>|<contract id>`."""
+"""Hash in which the broker journals what each strategy's fills add up to: field `<account>|<strategy>|<contract id>`.
+
+By account, because a strategy may have traded on paper before, over the same Redis."""
 
 OPEN_ORDERS_KEY = "orders:journal:open"
 """Set of the client order ids whose orders have no outcome yet; what recovery has to look at."""

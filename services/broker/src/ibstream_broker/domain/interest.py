@@ -13,24 +13,29 @@ from ibstream.contracts.orders import Side
 from ibstream_broker.domain.exposure import ZERO, leg_side
 from ibstream_broker.domain.records import OrderRecord
 
-Held = dict[tuple[str, int], Decimal]
-"""By strategy and contract id: what its own fills add up to."""
+Held = dict[tuple[str, str, int], Decimal]
+"""By account, strategy and contract id: what its own fills add up to."""
 
 
 class OpenInterest:
-    """Open orders, working quantities, and the positions of strategies. What `update` returns is to be journalled."""
+    """Open orders, working quantities, and the positions of strategies, account by account.
+
+    The journal may hold those of several: what a strategy did on paper must not count against its live budget. What `update`
+    and `forget_positions` return is to be journalled.
+    """
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
-        self._working: defaultdict[tuple[str, Instrument, Side], Decimal] = defaultdict(Decimal)
+        self._open: Counter[tuple[str, str | None]] = Counter()
+        self._working: defaultdict[tuple[str, str, Instrument, Side], Decimal] = defaultdict(Decimal)
         self._held: Held = {}
 
     def load(self, fields: Mapping[bytes, bytes], records: Iterable[OrderRecord]) -> None:
         """Believe the journal: the strategies' positions, and the orders without an outcome."""
         self.__init__()  # type: ignore[misc]
         for name, value in fields.items():
-            strategy, _, con_id = name.decode().rpartition("|")
-            self._held[strategy, int(con_id)] = Decimal(value.decode())
+            account, _, rest = name.decode().partition("|")
+            strategy, _, con_id = rest.rpartition("|")
+            self._held[account, strategy, int(con_id)] = Decimal(value.decode())
         for record in records:
             self._count(record, 1)
 
@@ -50,42 +55,57 @@ class OpenInterest:
         changed: dict[str, bytes] = {}
         for con_id, quantity in moved.items():
             if quantity:
-                key = (record.request.strategy, con_id)
+                key = (record.account, record.request.strategy, con_id)
                 self._held[key] = self._held.get(key, ZERO) + quantity
-                changed[f"{key[0]}|{con_id}"] = str(self._held[key]).encode()
+                changed[_field(key)] = str(self._held[key]).encode()
         return changed
 
-    def open_orders(self, strategy: str | None = None) -> int:
-        """Orders without an outcome: of all, or of a strategy."""
-        return self._open.total() if strategy is None else self._open[strategy]
+    def forget_positions(self, account: str) -> dict[str, bytes]:
+        """Let strategies hold nothing in this account: its executor has forgotten all positions. Returns what that changed."""
+        gone = [key for key, quantity in self._held.items() if key[0] == account and quantity]
+        for key in gone:
+            self._held[key] = ZERO
+        return {_field(key): b"0" for key in gone}
 
-    def working(self, instrument: Instrument, side: Side, strategy: str = "") -> Decimal:
-        """What is left to fill on one side, combos' legs included: of all, or of a strategy."""
-        return self._working.get((strategy, unrouted(instrument), side), ZERO)
+    def open_orders(self, account: str, strategy: str | None = None) -> int:
+        """Orders of the account without an outcome: of all, or of a strategy."""
+        return self._open[account, strategy]
 
-    def held(self, strategy: str, con_id: int) -> Decimal:
-        """What a strategy's own fills add up to; negative for a short position."""
-        return self._held.get((strategy, con_id), ZERO)
+    def working(self, account: str, instrument: Instrument, side: Side, strategy: str = "") -> Decimal:
+        """What is left to fill on one side in the account, combos' legs included: of all, or of a strategy."""
+        return self._working.get((account, strategy, unrouted(instrument), side), ZERO)
+
+    def held(self, account: str, strategy: str, con_id: int) -> Decimal:
+        """What a strategy's own fills in the account add up to; negative for a short position."""
+        return self._held.get((account, strategy, con_id), ZERO)
 
     def _count(self, record: OrderRecord, sign: int) -> None:
         if record.is_final:
             return
         request = record.request
-        self._open[request.strategy] += sign
-        left = max(request.quantity, record.modify_quantity or ZERO) - record.filled
-        if left <= 0:
+        for of in (None, request.strategy):
+            self._open[record.account, of] += sign
+        left = rest_of(record)
+        if not left:
             return
-        self._add(request.strategy, request.instrument, request.side, sign * left)
+        self._add(record, request.instrument, request.side, sign * left)
         for leg in request.instrument.legs:
             side = leg_side(request.side, leg.side)
-            self._add(request.strategy, leg.instrument, side, sign * left * leg.ratio)
+            self._add(record, leg.instrument, side, sign * left * leg.ratio)
 
-    def _add(self, strategy: str, instrument: Instrument, side: Side, quantity: Decimal) -> None:
-        for whose in ("", strategy):
-            key = (whose, unrouted(instrument), side)
+    def _add(self, record: OrderRecord, instrument: Instrument, side: Side, quantity: Decimal) -> None:
+        for whose in ("", record.request.strategy):
+            key = (record.account, whose, unrouted(instrument), side)
             self._working[key] += quantity
             if not self._working[key]:
                 del self._working[key]
+
+
+def rest_of(record: OrderRecord) -> Decimal:
+    """What is left of an order, as it counts among what works: with a modify that is asked for, the larger; 0 once it ended."""
+    if record.is_final:
+        return ZERO
+    return max(max(record.request.quantity, record.modify_quantity or ZERO) - record.filled, ZERO)
 
 
 def unrouted(instrument: Instrument) -> Instrument:
@@ -108,3 +128,9 @@ def _signed(record: OrderRecord | None) -> defaultdict[int, Decimal]:
         if one.leg or not is_combo:
             moved[one.con_id] += one.signed_quantity
     return moved
+
+
+def _field(key: tuple[str, str, int]) -> str:
+    """Its field in the journal's hash."""
+    account, strategy, con_id = key
+    return f"{account}|{strategy}|{con_id}"

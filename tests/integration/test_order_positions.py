@@ -19,14 +19,16 @@ from integration.broker_cases import (
     mismatches,
     modify,
     over_gateway,
+    simulated,
     strangers,
     works,
 )
 from support import eventually, run
 
+from ibstream.bus import Bus
 from ibstream.contracts.orders import OrderStatus, Reason, Side
 from ibstream.contracts.portfolio import PositionMismatch
-from ibstream.contracts.registry import order_positions_key
+from ibstream.contracts.registry import STRATEGY_POSITIONS_KEY, order_positions_key
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker import recovery as recovery_module
@@ -155,6 +157,25 @@ def test_a_mismatch_outlives_a_restart_of_the_broker(redis_url: str) -> None:
                 await rig.orders.send(submit(name))
                 assert (await rig.orders.outcome(name)).reason is Reason.POSITION_MISMATCH
                 assert rig.placed() == []
+
+    run(scenario())
+
+
+def test_strategies_hold_nothing_any_more_where_the_executor_has_forgotten(redis_url: str) -> None:
+    """A simulated account is empty after a restart of the broker; what a strategy held in another account stays."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            await bus.set_fields(STRATEGY_POSITIONS_KEY, {f"U1|test|{AAPL_ID}": b"7"})
+            for name in ("before", "after"):
+                async with simulated(redis_url) as rig:
+                    held = await bus.hash(STRATEGY_POSITIONS_KEY)
+                    field = f"{rig.port.account}|test|{AAPL_ID}".encode()
+                    assert held.get(field, b"0") == b"0", "at the beginning of either life"
+                    await rig.orders.send(submit(name))
+                    await rig.orders.reaches(name, S.FILLED)
+                    held = await bus.hash(STRATEGY_POSITIONS_KEY)
+                    assert (held[field], held[f"U1|test|{AAPL_ID}".encode()]) == (b"10", b"7")
 
     run(scenario())
 

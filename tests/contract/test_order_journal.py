@@ -286,6 +286,28 @@ def test_new_orders_that_the_journal_knows_are_named_and_nothing_is_written(redi
     run(scenario())
 
 
+def test_what_a_broker_before_wrote_alike_is_known_and_what_is_new_beside_it_is_not_lost(redis_url: str) -> None:
+    """It rejected a request, and died before it acknowledged that: its successor makes the very same record of it.
+
+    That is no repetition of a write, neither alone (what else is told in it would be lost) nor beside a new order.
+    """
+
+    async def scenario() -> None:
+        async with journal_on(redis_url) as (bus, journal):
+            rejected, new = intent("a", 0), intent("b", 2)
+            await journal.commit(*write(rejected), write="1-1")
+            for orders in ([rejected], [rejected, new]):
+                with pytest.raises(AlreadyJournalled) as known:
+                    await journal.commit(*write(*orders), write="2-1")
+                assert known.value.ids == ["a"]
+            assert await journal.load_all(["a", "b"]) == [rejected[0]]
+            await journal.commit(*write(new), write="2-2")
+            await journal.commit(*write(new), write="2-2")
+            assert [event.client_order_id for event in await events_on(bus)] == ["a", "b"]  # type: ignore[attr-defined]
+
+    run(scenario())
+
+
 def test_a_repeated_write_of_many_is_done_once(redis_url: str) -> None:
     """Positions and events included."""
 

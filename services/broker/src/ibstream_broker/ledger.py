@@ -184,6 +184,7 @@ class OrderLedger:
     async def _write_down(self, change: Change) -> None:
         records = list(change.records.values())
         positions, started = change.positions, self._clock.monotonic()
+        write = self.journal.next_write()
         await self.persist(
             lambda: self.journal.commit(
                 records,
@@ -192,6 +193,7 @@ class OrderLedger:
                 positions=positions,
                 strategies=change.held,
                 durable=change.durable and self.is_durable,
+                write=write,
             )
         )
         metrics.JOURNAL_RECORDS.observe(len(records))

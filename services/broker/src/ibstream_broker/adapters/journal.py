@@ -46,14 +46,14 @@ local events, open, fence_key, positions, strategies = KEYS[1], KEYS[2], KEYS[3]
 local order_id_key, acknowledged_key = KEYS[4], KEYS[5]
 local token, keep_entries, keep_s = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local records, fields, removed, clear = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
-local held = tonumber(ARGV[8])
+local held, write = tonumber(ARGV[8]), ARGV[9]
 local fence = tonumber(redis.call('GET', fence_key) or '0')
 if token < fence then return {-1} end
-local at, done, conflicts = 9, 0, {}
+local at, done, conflicts = 10, 0, {}
 for i = 1, records do
-  local have = redis.call('HMGET', KEYS[7 + i], 'revision', 'record')
+  local have = redis.call('HMGET', KEYS[7 + i], 'revision', 'record', 'write')
   local revision = tonumber(have[1] or '0')
-  if revision == tonumber(ARGV[at]) and have[2] == ARGV[at + 1] then
+  if revision == tonumber(ARGV[at]) and have[2] == ARGV[at + 1] and (have[3] or '') == write then
     done = done + 1
   elseif revision ~= tonumber(ARGV[at]) - 1 then
     conflicts[#conflicts + 1] = ARGV[at + 2]
@@ -68,10 +68,10 @@ end
 if #conflicts > 0 or done > 0 then return {-2, unpack(conflicts)} end
 if token > fence then redis.call('SET', fence_key, string.format('%d', token)) end
 local order_id, acknowledged = 0, 0
-at = 9
+at = 10
 for i = 1, records do
   local journal, id = KEYS[7 + i], ARGV[at + 2]
-  redis.call('HSET', journal, 'revision', ARGV[at], 'record', ARGV[at + 1])
+  redis.call('HSET', journal, 'revision', ARGV[at], 'record', ARGV[at + 1], 'write', write)
   if ARGV[at + 3] == '1' then
     redis.call('SREM', open, id)
     redis.call('EXPIRE', journal, keep_s)
@@ -147,6 +147,12 @@ class OrderJournal:
         self._bus = bus
         self._token = fencing_token
         self._decoder = msgspec.json.Decoder(OrderRecord)
+        self._writes = 0
+
+    def next_write(self) -> str:
+        """A name for one write, unlike any other's, of whatever broker."""
+        self._writes += 1
+        return f"{self._token}-{self._writes}"
 
     async def commit(
         self,
@@ -157,11 +163,14 @@ class OrderJournal:
         positions: PositionChange = NOTHING,
         strategies: Mapping[str, bytes] = {},
         durable: bool = False,
+        write: str = "",
     ) -> None:
         """Write the next revision of each record, the events, the positions of `account` and of strategies: all or nothing.
 
-        `durable`: return only when it is on the server's disk. May be repeated until it is known to be done, but for a commit
-        without records, whose events a repetition would tell twice. Raises `BusUnavailable` when it is not known,
+        `write` tells this write from every other one (`next_write`): a repetition of it is known by that, where a broker before
+        this one may have written the very same. `durable`: return only when it is on the server's disk. May be repeated until it
+        is known to be done, but for a commit without records, whose events a repetition would tell twice. Raises
+        `BusUnavailable` when it is not known,
         `Fenced` when the lease has passed on, `AlreadyJournalled` for first revisions of known orders.
         """
         keys = [ORDER_EVENTS.name, OPEN_ORDERS_KEY, ORDER_FENCE_KEY, ORDER_ID_KEY, ACKNOWLEDGED_ID_KEY]
@@ -170,6 +179,7 @@ class OrderJournal:
         head: list[str | bytes | int] = [
             *(self._token, ORDER_EVENTS.keep_entries, FINAL_KEPT_S),
             *(len(records), len(positions.fields), len(positions.removed), int(positions.clear), len(strategies)),
+            write,
             *(part for record in records for part in _written(record)),
             *positions.removed,
             *(part for field in positions.fields.items() for part in field),

@@ -14,7 +14,8 @@ requests a second      with the simulated executor, all written at once, until e
                        limit orders, one order and nothing else; a market order's fill, commission and position come on top.
                        Beside it a script that reads one request, writes two events, waits for the disk and acknowledges.
 recovery               a broker with 1,000 working orders is killed and started again: from asking IBKR for its lists until ready.
-takeover               the active one of two brokers is killed: until the other one has a new order at work.
+takeover               the active one of two brokers is killed, right after it has renewed its lease: until the other one has a
+                       new order at work.
 """
 
 from __future__ import annotations

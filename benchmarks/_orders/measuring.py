@@ -133,8 +133,12 @@ async def recovery(rig: Rig, broker: Child, **settings: str) -> tuple[Child, Rec
 
 
 async def takeover(rig: Rig, active: Child, name: str) -> float:
-    """Seconds from the kill of the active broker until a strategy that goes on asking has an order at work."""
+    """Seconds from the kill of the active broker until a strategy that goes on asking has an order at work.
+
+    It is killed right after it has renewed its lease, which is the worst moment: all of the lease has to run out.
+    """
     events = await Events(rig).begin()
+    await rig.renewed()
     killed_at = await rig.kill(active)
     asked: set[str] = set()
     while True:

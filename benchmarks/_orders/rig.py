@@ -18,6 +18,7 @@ import msgspec
 from _orders import witness
 from ibstream.bus import Bus
 from ibstream.bus.embedded import EmbeddedServer
+from ibstream.bus.lease import TTL_S
 from ibstream.cli.processes import Child, Processes, Program
 from ibstream.contracts.base import Side, encode, type_of
 from ibstream.contracts.instrument import Instrument
@@ -29,6 +30,8 @@ from ibstream.runtime.clock import SYSTEM_CLOCK
 PATIENCE_S = 40.0
 """A state that takes longer than this is given up, and the benchmark with it."""
 POLL_S = 0.002
+LEASES = "lease:client-id:*"
+JUST_NOW_MS = 20
 EVENTS_AT_ONCE = 5000
 WRITTEN_AT_ONCE = 100
 VALID_FOR = timedelta(minutes=10)
@@ -188,6 +191,15 @@ class Rig:
 
         await until(is_so, "orders to be settled", poll_s=0.05)
         return counts[0]
+
+    async def renewed(self) -> None:
+        """Wait until the active broker has just renewed its lease."""
+        [lease] = [key async for key in self.redis.scan_iter(match=LEASES)]
+
+        async def is_so() -> bool:
+            return bool(await self.redis.pttl(lease) > TTL_S * 1000 - JUST_NOW_MS)
+
+        await until(is_so, "a renewal of the lease")
 
     # Requests and events
 

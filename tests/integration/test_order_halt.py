@@ -299,3 +299,28 @@ def test_a_broker_that_has_lost_its_slot_sends_nothing(redis_url: str) -> None:
             assert (await rig.orders.steps("a"))[-1][0] is S.SUBMITTED
 
     run(scenario())
+
+
+@pytest.mark.parametrize(("durability", "reason"), [("auto", Reason.NONE), ("required", Reason.JOURNAL_NOT_DURABLE)])
+def test_a_redis_that_keeps_nothing_from_now_on(
+    private_server: Callable[[], KillableServer], durability: str, reason: Reason
+) -> None:
+    """Its append-only file is switched off under a running broker: the order on its way has one outcome, as the settings say."""
+
+    async def scenario() -> None:
+        async with private_server() as server, simulated(server.url, durability=durability) as rig:
+            await rig.orders.send(submit("before"))
+            await rig.orders.outcome("before")
+            await rig.orders.bus.call(rig.orders.bus.redis.config_set("appendonly", "no"))
+            await rig.orders.send(submit("a"))
+            outcome = await rig.orders.outcome("a", within_s=30)
+            assert await eventually(lambda: rig.service.details()["journal"] != "on disk", what="the loss noticed")
+            await rig.ready()
+            await rig.orders.send(submit("b"))
+            later = await rig.orders.outcome("b")
+            assert later.reason is reason
+            assert (later.status is S.FILLED) is (reason is Reason.NONE)
+            traded = len((await rig.port.snapshot()).completed_orders)
+            assert traded == sum(one.status is S.FILLED for one in (outcome, later)) + 1
+
+    run(scenario(), timeout_s=90)

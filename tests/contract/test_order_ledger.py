@@ -231,3 +231,27 @@ def test_changes_wait_for_each_other(redis_url: str) -> None:
             assert await ledger.journal.load("o1") == ledger.book.get("o1")
 
     run(scenario())
+
+
+def test_a_record_that_was_read_while_its_order_moved_on_takes_nothing_back(redis_url: str) -> None:
+    """An order that had ended long ago is looked up for a late cancel, and a late fill of it is written meanwhile."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            ledger = OrderLedger(bus, clock=SYSTEM_CLOCK)
+            await _begin(ledger, "o1")
+            await _move(ledger, OrderStatus.REJECTED)
+            read = await ledger.load_all(["o1"])
+            async with ledger.changing() as change:
+                record = change.now("o1")
+                assert record is not None
+                change.step(step(record, bought("o1", 4), SYSTEM_CLOCK.now()))
+            ledger.book.put_all(read)
+            stands = ledger.book.get("o1")
+            assert stands is not None
+            assert stands.filled == 4
+            async with ledger.changing() as change:
+                change.step(step(stands, bought("o1", 4), SYSTEM_CLOCK.now()))
+            assert await ledger.journal.load("o1") == ledger.book.get("o1")
+
+    run(scenario())

@@ -64,9 +64,11 @@ class OrderBook:
                 self._forget(self._final.popitem(last=False)[0])
 
     def put_all(self, records: Iterable[OrderRecord]) -> None:
-        """Keep each."""
+        """Keep each, as read from the journal, unless it has moved on since it was read."""
         for record in records:
-            self.put(record)
+            known = self._records.get(record.client_order_id)
+            if known is None or known.revision < record.revision:
+                self.put(record)
 
     def about(self, happened: OrderInput) -> OrderRecord | None:
         """Whose input it is; None where it is no order of ours.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -30,7 +31,7 @@ from support import eventually, free_port, run
 
 from ibstream.bus import Bus
 from ibstream.contracts.orders import OrderRequest, OrderStatus, Reason
-from ibstream.contracts.registry import ORDER_FENCE_KEY
+from ibstream.contracts.registry import ORDER_FENCE_KEY, SYSTEM_CONTROL
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker.adapters.journal import OrderJournal
@@ -324,3 +325,25 @@ def test_a_redis_that_keeps_nothing_from_now_on(
             assert traded == sum(one.status is S.FILLED for one in (outcome, later)) + 1
 
     run(scenario(), timeout_s=90)
+
+
+def test_what_cannot_be_read_on_the_control_stream_hides_no_halt(redis_url: str) -> None:
+    """Not before it and not after it, for a broker that runs and for one that starts."""
+
+    async def scenario() -> None:
+        async with simulated(redis_url) as rig:
+            bus = rig.orders.bus
+            bad: dict[Any, Any] = {"type": "system.halt.v1", "data": b"{"}
+            unknown: dict[Any, Any] = {"type": "system.halt.v9", "data": b"{}"}
+            for fields in (bad, unknown):
+                await bus.call(bus.redis.xadd(SYSTEM_CONTROL.name, fields))
+            await halt(rig)
+            for fields in (bad, unknown):
+                await bus.call(bus.redis.xadd(SYSTEM_CONTROL.name, fields))
+            await rig.orders.send(submit("a"))
+            assert (await rig.orders.outcome("a")).reason is Reason.HALTED
+        async with simulated(redis_url) as rig:
+            await rig.orders.send(submit("b"))
+            assert (await rig.orders.outcome("b")).reason is Reason.HALTED
+
+    run(scenario())

@@ -7,6 +7,7 @@ from collections import Counter
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from broker_rig import Orders, Rig
@@ -41,6 +42,8 @@ from ibstream.contracts.orders import (
 from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS
 from ibstream.ibkr.pacing import Window
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_gateway_emulator.handlers import HANDLERS
+from ibstream_gateway_emulator.protocol.requests import ReqContractDetails
 
 S = OrderStatus
 
@@ -103,6 +106,38 @@ def test_cancelling_one_order_of_a_group_that_waits_ends_the_group_unsent(redis_
             assert rig.placed() == ["o-0", "o-1", "o-2"]
 
     run(scenario(), timeout_s=90)
+
+
+@pytest.mark.parametrize("how", ["one", "all", "stop"])
+def test_a_look_up_that_is_not_answered_holds_up_nobody_else(
+    how: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its order can be cancelled unsent; and the broker stops in good time."""
+    handle = HANDLERS[ReqContractDetails]
+
+    def silent(*told: Any) -> Any:
+        asked = [one.contract.symbol for one in told if isinstance(one, ReqContractDetails)]
+        return iter(()) if asked == ["MSFT"] else handle(*told)
+
+    monkeypatch.setitem(HANDLERS, ReqContractDetails, silent)
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(*(resting(f"slow-{number}", symbol="MSFT") for number in range(3)), submit("quick"))
+            assert (await orders.outcome("quick", within_s=5)).status is S.FILLED
+            assert rig.service.details()["requests_waiting"] == 3
+            if how == "stop":
+                return
+            cancels = [cancel(f"slow-{number}") for number in range(3)] if how == "one" else [cancel_all(symbol="MSFT")]
+            await orders.send(*cancels)
+            for number in range(3):
+                outcome = await orders.outcome(f"slow-{number}", within_s=5)
+                assert (outcome.status, outcome.reason) == (S.CANCELLED, Reason.CANCEL_REQUESTED)
+            assert rig.placed() == ["quick"]
+            assert rig.service.details()["requests_waiting"] == 0
+
+    run(scenario())
 
 
 BY: dict[str, dict[str, object]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 
 import msgspec
@@ -38,14 +39,42 @@ def test_inputs_come_out_in_the_order_in_which_they_happened() -> None:
 
 
 def test_the_inbox_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The oldest go: a reconnect recovers all of them."""
+    """The oldest go, and it is known: lists asked for anew recover all of them."""
     monkeypatch.setattr(inbox_module, "INPUTS_MAX", 3)
     inbox = Inbox()
+    overflowed = [inbox.overflowed]
     for number in range(5):
         inbox.put(status("Submitted", number))
     taken = [inbox.take() for _ in range(3)]
     assert [one.filled for one in taken] == [2, 3, 4]  # type: ignore[union-attr]
     assert inbox.take() is None
+    overflowed.append(inbox.overflowed)
+    inbox.clear()
+    assert [*overflowed, inbox.overflowed] == [False, True, False]
+
+
+def test_the_end_of_a_session_is_never_dropped_for_other_inputs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No list tells of it later: what was sent and not acknowledged becomes unclear by it. Of many ends the newest stay."""
+    monkeypatch.setattr(inbox_module, "INPUTS_MAX", 3)
+
+    async def scenario() -> None:
+        inbox = Inbox()
+        inbox.put(SessionEnded(NOW))
+        for number in range(4):
+            inbox.put(status("Submitted", number))
+        ended, *others = inbox.take_some(4)
+        assert ended == SessionEnded(NOW)
+        assert [one.filled for one in others] == [2, 3]  # type: ignore[union-attr]
+        inbox.written(3)
+        ends = [SessionEnded(NOW + timedelta(seconds=number)) for number in range(4)]
+        for end in ends:
+            inbox.put(end)
+        inbox.put(status("Submitted", 9))
+        assert inbox.take_some(4) == [*ends[2:], status("Submitted", 9)]
+        inbox.written(3)
+        await asyncio.wait_for(inbox.settled(), 1)  # what was dropped need not be waited for
+
+    run(scenario())
 
 
 def test_a_commission_waits_for_its_execution_and_is_given_out_once() -> None:

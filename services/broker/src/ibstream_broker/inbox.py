@@ -13,7 +13,8 @@ from ibstream.runtime import metrics
 from ibstream_broker.domain.inputs import CommissionReported, OrderInput, PortfolioInput
 
 INPUTS_MAX = 100_000
-"""Inputs that may wait while Redis is away. Beyond it the oldest go; a reconnect recovers all of them from IBKR."""
+"""Inputs that may wait while Redis is away. Beyond it the oldest go, and IBKR's lists, which have all of them, are asked for
+soon."""
 
 EARLY_COMMISSIONS_MAX = 1_000
 
@@ -31,24 +32,34 @@ class Inbox:
     """A bounded queue that never blocks the socket's callback."""
 
     def __init__(self) -> None:
-        self._inputs: deque[OrderInput | PortfolioInput | SessionEnded] = deque(maxlen=INPUTS_MAX)
+        self._inputs: deque[OrderInput | PortfolioInput | SessionEnded] = deque()
         self._early: OrderedDict[str, CommissionReported] = OrderedDict()
         self._filled = asyncio.Event()
         self._put_in = 0
         self._written = 0
         self._any_written = asyncio.Event()
+        self.overflowed = False
+        """Whether inputs were dropped. Whoever has seen to it that they are recovered sets it back."""
 
     def __len__(self) -> int:
         return len(self._inputs)
 
     def put(self, happened: OrderInput | PortfolioInput | SessionEnded) -> None:
         """Append; called from callbacks."""
-        if len(self._inputs) == INPUTS_MAX:
-            _log.error("broker.inbox_full", dropped=type(self._inputs[0]).__name__)
-            self.written(1)  # it never will be, and nobody need wait for it
+        if len(self._inputs) >= INPUTS_MAX:
+            self._drop_one()
         self._inputs.append(happened)
         self._put_in += 1
         self._filled.set()
+
+    def _drop_one(self) -> None:
+        """The oldest; the end of a session only where nothing else is left, as no list tells of it again."""
+        others = (place for place, one in enumerate(self._inputs) if not isinstance(one, SessionEnded))
+        place = next(others, 0)
+        _log.error("broker.inbox_full", dropped=type(self._inputs[place]).__name__)
+        del self._inputs[place]
+        self.overflowed = True
+        self.written(1)  # it never will be, and nobody need wait for it
 
     def written(self, count: int) -> None:
         """So many of those taken are journalled."""
@@ -85,6 +96,7 @@ class Inbox:
         self._inputs.clear()
         self._early.clear()
         self._filled.clear()
+        self.overflowed = False
         self.written(self._put_in - self._written)
 
     def keep_early_commission(self, happened: OrderInput) -> None:

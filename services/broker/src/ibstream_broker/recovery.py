@@ -106,6 +106,11 @@ class Recovery:
             self._office.catching_up = True
             self._soon.set()
 
+    def look_soon(self) -> None:
+        """Inputs were dropped: the lists have them, and are not waited for until the next interval."""
+        self._missed = True
+        self._soon.set()
+
     async def run(self, stop: asyncio.Event) -> None:
         """While ready, reconcile every so often; soon where anything is unclear, or holdings are to be looked at again."""
         soon = exponential(min(SOON_S, self._interval_s), self._interval_s)

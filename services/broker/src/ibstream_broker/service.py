@@ -35,7 +35,6 @@ from ibstream_broker.domain.inputs import (
     CodeReported,
     Executed,
     OrderInput,
-    OrderSeen,
     PnlReported,
     PortfolioInput,
     PositionReported,
@@ -45,11 +44,11 @@ from ibstream_broker.domain.lifecycle import risen, step
 from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.reconcile import session_lost
 from ibstream_broker.domain.records import OrderRecord
-from ibstream_broker.domain.states import Word, word
 from ibstream_broker.holdings import Holdings
 from ibstream_broker.inbox import Inbox, SessionEnded
 from ibstream_broker.intake import Intake
 from ibstream_broker.ledger import Change, OrderLedger
+from ibstream_broker.named import NamedOrders
 from ibstream_broker.office import Office
 from ibstream_broker.portfolio import Portfolio
 from ibstream_broker.ports import BrokerPort
@@ -91,6 +90,7 @@ class BrokerService:
         self._clock = clock
         self._inbox = Inbox()
         self._ledger = OrderLedger(bus, clock=clock)
+        self._named = NamedOrders(self._ledger)
         self.standing = Standing(window=options.window)
         """What opens and closes the gate."""
         self._office = Office(
@@ -123,6 +123,7 @@ class BrokerService:
         self._office.held = slot.held
         self._holdings.reopen(slot.fencing_token)
         self._inbox.clear()
+        self._named.clear()
         self._loaded.clear()
         self._control_known.clear()
         self._tried.clear()
@@ -206,10 +207,14 @@ class BrokerService:
             await unless(stop, self._inbox.wait())
             while batch := self._inbox.take_some(INPUTS_AT_ONCE):
                 await self._take(batch)
+                if self._inbox.overflowed:
+                    self._inbox.overflowed = False
+                    self._recovery.look_soon()
 
     async def _take(self, batch: list[Happened]) -> None:
         fault_point("input.taken")
         reports: list[PortfolioInput] = []
+        await self._named.have_at_hand(batch)
         async with self._ledger.changing() as change:
             for happened in batch:
                 match happened:
@@ -231,7 +236,7 @@ class BrokerService:
         if isinstance(happened, CodeReported) and classify(happened.code, happened.text) is CodeClass.READ_ONLY:
             self.standing.read_only = happened.text
         counted = isinstance(happened, Executed) and bool(self._holdings.count(change, [happened]))
-        record = self._ledger.book.about(happened) or await self._finished(happened)
+        record = self._ledger.book.about(happened) or await self._named.find(happened)
         if record is None:
             metrics.EXTERNAL_FILLS.inc(counted)
             self._inbox.keep_early_commission(happened)
@@ -244,21 +249,6 @@ class BrokerService:
             early = self._inbox.early_commission(happened.exec_id)
             if early is not None:
                 change.step(step(change.now(record.client_order_id) or record, early, self._clock.now()))
-
-    async def _finished(self, happened: OrderInput) -> OrderRecord | None:
-        """The order of an execution, where it ended in an earlier life of the broker: a late fill is a fill.
-
-        Or of one that works, which would then have risen again.
-        """
-        match happened:
-            case Executed(order_ref=name) if name:
-                found = await self._ledger.load_all([name])
-            case OrderSeen(order_ref=name) if name and word(happened.status) is Word.WORKING:
-                found = await self._ledger.load_all([name])
-            case _:
-                return None
-        self._ledger.book.put_all(found)
-        return found[0] if found else None
 
     def _put_down(self, change: Change, record: OrderRecord) -> None:
         """An order that was called dead works at IBKR: its strategy relies on the outcome, so it is ended, loudly."""

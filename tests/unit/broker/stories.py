@@ -21,7 +21,7 @@ from ibstream.contracts.orders import (
     Side,
     SubmitOrder,
 )
-from ibstream.ibkr.codes import Verdict, order_verdict
+from ibstream.ibkr.codes import CodeClass, Verdict, classify, order_verdict
 from ibstream_broker.domain.inputs import (
     CodeReported,
     CommissionReported,
@@ -127,6 +127,7 @@ def code(number: int, text: str = "") -> CodeReported:
         dead_if_new=verdict is Verdict.DEAD,
         advice=verdict is Verdict.ALIVE,
         cancel_refused=verdict is Verdict.CANCEL_REFUSED,
+        change_refused=classify(number, text) is CodeClass.MODIFY_REJECTED,
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
-from unit.broker.stories import COMBO, NOW, PERM_ID, Story, charged, code, executed, seen, sent, status, working
+from unit.broker.stories import COMBO, NOW, PERM_ID, Story, charged, code, executed, seen, sent, status, submit, working
 
 from ibstream.contracts.orders import (
     CommissionCharged,
@@ -20,8 +23,10 @@ from ibstream.contracts.orders import (
     TimeInForce,
 )
 from ibstream_broker.domain.inputs import OrderInput
-from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, folded, modify_asked, risen, status_event, step
-from ibstream_broker.domain.records import Link
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, Step, folded, risen, status_event, step
+from ibstream_broker.domain.modifies import base_of, modify_asked, modify_unsent
+from ibstream_broker.domain.reconcile import orphaned, session_lost
+from ibstream_broker.domain.records import Link, OrderRecord
 
 
 def test_a_market_order_from_sent_to_charged() -> None:
@@ -185,10 +190,95 @@ def test_of_several_changes_on_their_way_the_largest_counts() -> None:
     """Which of them IBKR takes is not known yet; asked twice changes nothing, and nothing is asked of what has ended."""
     story = Story(working())
     for quantity in (200, 150, 150):
-        story.apply(modify_asked(story.record, Decimal(quantity)))
+        story.apply(modify_asked(story.record, submit(quantity=Decimal(quantity))))
+    assert base_of(story.record).quantity == 150
     assert story.take(executed(1, 150)).outcomes == []
     done = Story(working()).take(executed(1, 100)).record
-    assert modify_asked(done, Decimal(200)) == (done, ())
+    assert modify_asked(done, submit(quantity=Decimal(200))) == (done, ())
+
+
+NEARER: dict[str, Any] = {"limit_price": Decimal("51.00")}
+MORE: dict[str, Any] = {"quantity": Decimal(200)}
+
+
+def asked_twice() -> Story:
+    """Another price, and then another quantity, both on their way."""
+    story = Story(working())
+    for terms in (NEARER, NEARER | MORE):
+        story.apply(modify_asked(story.record, submit(**terms)))
+    return story
+
+
+def test_a_modify_builds_on_the_one_that_is_on_its_way() -> None:
+    """Until IBKR has shown the terms of the last: the first of two may be shown in between, or news of before be repeated."""
+    story = asked_twice()
+    assert base_of(Story(working()).record) == submit()
+    for price in ("50.00", "51.00"):
+        story.take(seen(limit_price=Decimal(price), quantity=Decimal(100)))
+        assert base_of(story.record) == submit(**NEARER, **MORE)
+    story.take(seen(**NEARER, **MORE))
+    assert (story.record.wanted, story.record.request) == (None, submit(**NEARER, **MORE))
+    assert story.take(seen(quantity=Decimal(150))).record.wanted is None
+    assert base_of(story.record).quantity == 150
+
+
+@pytest.mark.parametrize("number", [104, 105, 110, 201, 321, 329, 2102, 9999])
+def test_a_modify_that_is_refused_is_built_on_no_more(number: int) -> None:
+    """By a code that says so, or by one that says nothing clear: then what IBKR shows next are the terms in force."""
+    story = asked_twice().take(seen(**NEARER), code(number, "no"), seen(**NEARER, quantity=Decimal(100)))
+    assert story.record.wanted is None
+    assert base_of(story.record) == submit(**NEARER)
+
+
+@pytest.mark.parametrize("number", [399, 481, 10349])
+def test_advice_takes_back_no_modify(number: int) -> None:
+    """It lives, and so may its change."""
+    assert base_of(asked_twice().take(code(number, "advice")).record) == submit(**NEARER, **MORE)
+
+
+@pytest.mark.parametrize("lost", [session_lost, orphaned])
+def test_a_modify_is_not_built_on_beyond_its_session(lost: Callable[[OrderRecord, datetime], Step]) -> None:
+    """Whether it arrived the lists of the next one tell; and after the outcome nothing is wanted at all."""
+    story = asked_twice()
+    story.apply(lost(story.record, NOW))
+    assert story.record.status is OrderStatus.SUBMITTED
+    assert base_of(story.record) == submit()
+    assert asked_twice().take(code(202)).record.wanted is None
+
+
+def test_a_modify_that_was_not_sent_leaves_what_was_wanted_before() -> None:
+    """The last of two takes back its own terms alone, the quantity that was never asked for included."""
+    first = Story(working())
+    first.apply(modify_asked(first.record, submit(**NEARER)))
+    before = first.record
+    first.apply(modify_asked(first.record, submit(**NEARER, **MORE)))
+    first.apply(modify_unsent(first.record, before))
+    assert (base_of(first.record), first.record.modify_quantity) == (submit(**NEARER), None)
+    assert [event.filled for event in first.take(executed(1, 100)).outcomes] == [100]
+    assert modify_unsent(first.record, before) == (first.record, ())
+
+
+def test_a_modify_that_was_not_sent_brings_nothing_back_that_was_settled() -> None:
+    """What was wanted before it was refused, or lost with the session, meanwhile."""
+    story = asked_twice()
+    before = story.record
+    story.apply(modify_asked(story.record, submit(**NEARER, quantity=Decimal(300))))
+    story.take(code(201, "no"))
+    story.apply(modify_unsent(story.record, before))
+    assert (story.record.wanted, story.record.modify_quantity) == (None, Decimal(200))
+
+
+@pytest.mark.parametrize("terms", [{"trailing_amount": Decimal(2)}, {"trailing_percent": Decimal("1.5")}])
+def test_a_trailing_stop_is_shown_by_its_distance(terms: dict[str, Any]) -> None:
+    """Its stop moves by itself and says nothing; with the distance, where it was to begin anew is taken over as well."""
+    first: dict[str, Any] = {name: value + 1 for name, value in terms.items()}
+    details = {"order_type": OrderType.TRAIL, "limit_price": None, "stop_price": Decimal(45)}
+    story = Story(working(request={**details, **first}))
+    wanted = submit(**{**details, **terms, "stop_price": Decimal(47)})
+    story.apply(modify_asked(story.record, wanted))
+    assert base_of(story.take(seen(stop_price=Decimal(46), **first)).record) == wanted
+    story.take(seen(stop_price=Decimal(46), **terms))
+    assert (story.record.wanted, story.record.request) == (None, wanted)
 
 
 def test_a_larger_quantity_that_came_too_late_ends_with_the_old_one() -> None:

@@ -19,6 +19,7 @@ from unit.broker.stories import (
     seen,
     sent,
     status,
+    submit,
     working,
 )
 
@@ -78,7 +79,10 @@ def _records(order_status: OrderStatus) -> list[tuple[str, OrderRecord]]:
         "partly": partly,
         "cancel-asked": working(cancel_requested=True, reported_cancelled=True, reported_filled=Decimal(40)),
         "new-cancel-asked": sent(cancel_requested=True),
-        "growing": msgspec.structs.replace(partly, modify_quantity=Decimal(120)),
+        "growing": msgspec.structs.replace(
+            partly, wanted=submit(quantity=Decimal(120), limit_price=Decimal("51.00")), modify_quantity=Decimal(120)
+        ),
+        "shrinking": msgspec.structs.replace(partly, wanted=submit(quantity=Decimal(60)), modify_quantity=Decimal(60)),
         "resent": sent(resent=True),
         "lost": sent(session_lost=True, missing_since=NOW),
         "doubted": working(doubted=True),

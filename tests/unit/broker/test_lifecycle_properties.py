@@ -20,7 +20,8 @@ from unit.broker.stories import COMBO, EPOCH, NOW, PERM_ID, Story, charged, code
 from ibstream.contracts.orders import CommissionCharged, OrderStatus
 from ibstream_broker.domain.fills import line_of
 from ibstream_broker.domain.inputs import CodeReported, Executed, OrderInput, OrderSeen, StatusReported
-from ibstream_broker.domain.lifecycle import modify_asked, moved
+from ibstream_broker.domain.lifecycle import moved
+from ibstream_broker.domain.modifies import base_of, modify_asked
 from ibstream_broker.domain.reconcile import GONE_AFTER, Reconciliation, reconcile, session_lost
 
 NEW, WORKS, FILLED, CANCELLED, REFUSED, ABSENT = "new", "works", "filled", "cancelled", "refused", "absent"
@@ -41,6 +42,7 @@ class Ibkr:
         self.state = state
         self.combo = combo
         self.quantity = 100
+        self.limit = Decimal("50.00")
         self.cancelling = False
         self.lines: dict[int, Executed] = {}
         self.said: dict[type[OrderInput], deque[OrderInput]] = {}
@@ -57,7 +59,7 @@ class Ibkr:
         return "PendingCancel" if self.cancelling else "Submitted"
 
     def shown(self, word: str) -> OrderSeen:
-        return seen(word, quantity=Decimal(self.quantity))
+        return seen(word, quantity=Decimal(self.quantity), limit_price=self.limit)
 
     def executions(self, line: Executed) -> list[Executed]:
         """Of a combo its legs' too."""
@@ -107,6 +109,8 @@ class OneOrder:
         self.now: datetime = NOW
         self.heard: list[OrderInput] = []
         self.corrected = False
+        self.asked: dict[str, Decimal] | None = {"quantity": Decimal(100), "limit_price": Decimal("50.00")}
+        """The terms that all modifies together have asked for; None once one was not taken."""
         if state == WORKS:
             self.story.take(self.ibkr.shown("Submitted"), status("Submitted"))
 
@@ -196,18 +200,34 @@ class OneOrder:
         self.ibkr.cancelling = False
         self.ibkr.say(code(161, "not in a cancellable state"))
 
-    def ask_to_modify(self, quantity: int, answer: int) -> None:
-        """Another quantity: taken, refused with a code, or lost (-1)."""
+    def ask_to_modify(self, quantity: int | None, limit: str, answer: int) -> None:
+        """Another quantity, or another price: taken, refused with a code, or lost (-1)."""
         alive = self.story.record.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
         if not alive or self.ibkr.state != WORKS:
             return
-        quantity = max(quantity, self.ibkr.filled + 1)
-        self.story.apply(modify_asked(self.story.record, Decimal(quantity)))
+        terms = {"limit_price": Decimal(limit)}
+        if quantity is not None:
+            terms = {"quantity": Decimal(max(quantity, self.ibkr.filled + 1))}
+        wanted = msgspec.structs.replace(base_of(self.story.record), **terms)
+        if wanted.quantity <= self.ibkr.filled:
+            answer = 201
+        self.story.apply(modify_asked(self.story.record, wanted))
         if answer == 0:
-            self.ibkr.quantity = quantity
+            assert wanted.limit_price is not None
+            self.ibkr.quantity, self.ibkr.limit = int(wanted.quantity), wanted.limit_price
             self.ibkr.say(self.ibkr.shown(self.ibkr.word()))
-        elif answer > 0:
+            self._keeps_what_was_asked_for(terms)
+            return
+        self.asked = None
+        if answer > 0:
             self.ibkr.say(code(answer, "no"))
+
+    def _keeps_what_was_asked_for(self, terms: dict[str, Decimal]) -> None:
+        """What a modify does not name stays as the ones before it asked for, shown or not."""
+        if self.asked is not None:
+            self.asked |= terms
+            at_ibkr = {"quantity": Decimal(self.ibkr.quantity), "limit_price": self.ibkr.limit}
+            assert at_ibkr == self.asked, "a modify undid the one before it"
 
     # What is heard.
 
@@ -289,6 +309,7 @@ class OneOrder:
         if self.ibkr.state == WORKS:
             assert self.story.record.status is not OrderStatus.UNKNOWN
             assert self.story.record.request.quantity == self.ibkr.quantity
+            assert self.story.record.request.limit_price == self.ibkr.limit
             assert self.story.record.perm_id == PERM_ID
 
 
@@ -307,7 +328,15 @@ def act(do: Callable[..., None], **arguments: st.SearchStrategy[Any]) -> st.Sear
 
 FILLS = [act(OneOrder.fill, quantity=AMOUNT, tells=st.booleans()) for _ in range(6)]
 HEARD = [act(OneOrder.hear, which=KINDS, times=st.integers(1, 2)) for _ in range(6)]
-CHANGES = [act(OneOrder.ask_to_modify, quantity=st.sampled_from([30, 101, 150, 200]), answer=ANSWER) for _ in range(3)]
+CHANGES = [
+    act(
+        OneOrder.ask_to_modify,
+        quantity=st.sampled_from([30, 101, 150, 200, None, None]),
+        limit=st.sampled_from(["49.00", "51.00"]),
+        answer=ANSWER,
+    )
+    for _ in range(3)
+]
 ACTIONS = st.one_of(
     *(FILLS + HEARD + CHANGES),  # what is interesting happens more often
     act(OneOrder.accept, first=st.booleans()),

@@ -14,7 +14,8 @@ from ibstream.runtime import metrics
 from ibstream.runtime.faultpoints import fault_point
 from ibstream_broker.domain.interest import unrouted, with_legs
 from ibstream_broker.domain.lanes import Lane, Waiting
-from ibstream_broker.domain.lifecycle import Step, modify_asked, moved, published
+from ibstream_broker.domain.lifecycle import Step, moved, published
+from ibstream_broker.domain.modifies import base_of, modify_asked, modify_unsent
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.validation import check_modify, check_order, check_terms, modified
@@ -31,9 +32,12 @@ class Changes:
 
     def __init__(self, office: Office) -> None:
         self._office = office
+        self._modifies: dict[str, Send] = {}
+        """By order, the last modify that was staged in this batch: the next one builds on it."""
 
     async def find_targets(self, batch: Sequence[Waiting]) -> None:
-        """Have the orders at hand that the batch is about: one that ended long ago is in the journal alone."""
+        """Begin a batch. Have the orders at hand that it is about: one that ended long ago is in the journal alone."""
+        self._modifies.clear()
         book = self._office.ledger.book
         missing = {item.target for item in batch if item.target and item.target not in book}
         if missing:
@@ -80,32 +84,35 @@ class Changes:
         record = self._workable(change, item, request, early)
         if record is None:
             return []
-        wanted = modified(record.request, request)
+        wanted = modified(base_of(record), request)
         refusal = self._against(record, wanted)
         if refusal is not None:
             self._office.refuse(change, request, record.client_order_id, refusal, record)
             return []
-        if wanted.quantity != record.request.quantity:
-            change.step(modify_asked(record, wanted.quantity))
+        change.step(modify_asked(record, wanted))
         session = self._office.port.session
         placement = placement_of(msgspec.structs.replace(record, request=wanted))
-        return [
-            Send(
-                still_refused=lambda: self._no_longer(request) or self._office.not_held(),
-                act=lambda: self._send_modify(placement, session),
-                take_back=lambda change, refusal: self._office.refuse(
-                    change, request, record.client_order_id, refusal, change.now(record.client_order_id)
-                ),
-            )
-        ]
+        under = self._modifies.get(record.client_order_id)
+        send = Send(
+            still_refused=lambda: self._no_longer(request, under) or self._office.not_held(),
+            act=lambda: self._send_modify(placement, session),
+            take_back=lambda change, refusal: self._modify_unsent(change, request, record, under, refusal),
+        )
+        self._modifies[record.client_order_id] = send
+        return [send]
 
-    def _no_longer(self, request: ModifyOrder) -> Refusal | None:
-        """What may have come between: IBKR would take the change of an order that has ended for a new one."""
+    def _no_longer(self, request: ModifyOrder, under: Send | None) -> Refusal | None:
+        """What may have come between: IBKR would take the change of an order that has ended for a new one.
+
+        `under`: the modify that this one builds on, whose terms it would bring in by the back door.
+        """
         record = self._office.ledger.book.get(request.client_order_id)
         if record is None or record.is_final:
             return Refusal(Reason.ORDER_IS_FINAL, "it has ended meanwhile")
         if record.cancel_requested:
             return Refusal(Reason.CANCEL_REQUESTED, "its cancel is on its way")
+        if under is not None and under.failure is not None:
+            return Refusal(under.failure.reason, f"the modify before it was not sent ({under.failure.text}): ask again")
         return self._office.refuses_modifies(request)
 
     def _against(self, record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
@@ -149,6 +156,15 @@ class Changes:
         await self._office.port.modify(placement, session=session)
         metrics.ORDER_REQUESTS.labels("modify", "sent").inc()
         fault_point("modify.sent")
+
+    def _modify_unsent(
+        self, change: Change, request: ModifyOrder, before: OrderRecord, under: Send | None, refusal: Refusal
+    ) -> None:
+        """What was wanted before it is wanted again. Where the one that it builds on was not sent either, that one sees to it."""
+        record = change.now(before.client_order_id) or before
+        if under is None or under.failure is None:
+            change.step(modify_unsent(record, before))
+        self._office.refuse(change, request, before.client_order_id, refusal, change.now(before.client_order_id))
 
     def _cancel_unsent(
         self, change: Change, request: CancelOrder | CancelAllOrders, before: OrderRecord, refusal: Refusal

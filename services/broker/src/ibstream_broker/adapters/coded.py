@@ -17,4 +17,5 @@ def code_reported(order_id: int, code: int, text: str) -> CodeReported:
         dead_if_new=verdict is Verdict.DEAD,
         advice=verdict is Verdict.ALIVE,
         cancel_refused=classify(code, text) is CodeClass.CANCEL_REJECTED,
+        change_refused=classify(code, text) is CodeClass.MODIFY_REJECTED,
     )

@@ -56,6 +56,8 @@ def order_seen(order_id: int, contract: Contract, order: Order, state: OrderStat
         quantity=decimal(order.totalQuantity),
         limit_price=None if order.orderType in _UNLIMITED else decimal(order.lmtPrice),
         stop_price=_stop_price(order),
+        trailing_amount=decimal(order.auxPrice) or None if order.orderType in TRAILING else None,
+        trailing_percent=decimal(order.trailingPercent) or None if order.orderType in TRAILING else None,
         time_in_force=order.tif,
         text=state.warningText or "",
         client_id=order.clientId,
@@ -125,6 +127,7 @@ def code_reported(order_id: int, code: int, text: str) -> CodeReported:
         dead_if_new=as_new is Verdict.DEAD,
         advice=as_new is Verdict.ALIVE,
         cancel_refused=classify(code, text) is CodeClass.CANCEL_REJECTED,
+        change_refused=classify(code, text) is CodeClass.MODIFY_REJECTED,
     )
 
 

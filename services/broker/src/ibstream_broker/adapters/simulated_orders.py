@@ -112,6 +112,8 @@ class OrderMemory:
             quantity=order.quantity,
             limit_price=request.limit_price if kind in LIMITED else None,
             stop_price=self._stop_price(order) if kind in WAITING_FOR_A_PRICE else None,
+            trailing_amount=request.trailing_amount,
+            trailing_percent=request.trailing_percent,
             time_in_force=request.time_in_force.value,
             client_id=0 if is_completed else self.client_id,
             symbol=order.traded.symbol,

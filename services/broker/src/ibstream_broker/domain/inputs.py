@@ -22,6 +22,9 @@ class OrderSeen(msgspec.Struct, frozen=True, kw_only=True):
     limit_price: Decimal | None = None
     stop_price: Decimal | None = None
     """IBKR's auxPrice where the type has a stop or a trigger."""
+    trailing_amount: Decimal | None = None
+    trailing_percent: Decimal | None = None
+    """How far behind a trailing stop stays; of the two, that which it was asked for with."""
     time_in_force: str = ""
     text: str = ""
     """A warning that came with it."""
@@ -85,6 +88,8 @@ class CodeReported(msgspec.Struct, frozen=True, kw_only=True):
     """The order lives as it was; the text is for people."""
     cancel_refused: bool = False
     """A cancel did nothing: the order stands as it stood, or has filled (10148, 161, 136)."""
+    change_refused: bool = False
+    """A modify did nothing: the order works as it did (105, 328, 329, 2102)."""
 
 
 OrderInput = OrderSeen | StatusReported | Executed | CommissionReported | CodeReported

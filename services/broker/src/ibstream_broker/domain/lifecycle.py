@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
-from ibstream.contracts.orders import OrderStatus, OrderType, Reason, SubmitOrder, TimeInForce
+from ibstream.contracts.orders import OrderStatus, Reason
 from ibstream_broker.domain.fills import on_commission, on_executed
 from ibstream_broker.domain.inputs import (
     CodeReported,
@@ -23,6 +22,7 @@ from ibstream_broker.domain.inputs import (
     OrderSeen,
     StatusReported,
 )
+from ibstream_broker.domain.modifies import modify_settled, shown
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import Trigger, Word, word
 from ibstream_broker.domain.steps import (
@@ -43,18 +43,12 @@ __all__ = [
     "TEXT_CHARACTERS_MAX",
     "Step",
     "folded",
-    "modify_asked",
     "moved",
     "published",
     "risen",
     "status_event",
     "step",
 ]
-
-_TRIGGERED = (OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED, OrderType.LIMIT_IF_TOUCHED)
-"""The types whose stop price stays where it was put; a trailing one moves by itself."""
-
-_TIMES_IN_FORCE = frozenset(one.value for one in TimeInForce)
 
 
 def step(record: OrderRecord, happened: OrderInput, now: datetime) -> Step:
@@ -87,17 +81,6 @@ def risen(record: OrderRecord, happened: OrderInput) -> bool:
     return isinstance(happened, OrderSeen) and happened.quantity is not None and happened.quantity > record.filled
 
 
-def modify_asked(record: OrderRecord, quantity: Decimal) -> Step:
-    """Journalled before a modify goes out: until IBKR shows what came of it, the old quantity does not end the order.
-
-    Of several modifies on their way the largest counts.
-    """
-    if record.is_final:
-        return record, ()
-    largest = max(quantity, record.modify_quantity or quantity)
-    return silently(record, msgspec.structs.replace(record, modify_quantity=largest))
-
-
 def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
     """IBKR shows the order: take its ids, and what a modify made of it.
 
@@ -108,11 +91,7 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
     )
     if record.is_final:
         return silently(record, known)
-    known = msgspec.structs.replace(
-        known,
-        request=_as_modified(record.request, seen),
-        modify_quantity=_still_to_be_shown(record, seen.quantity),
-    )
+    known = shown(known, seen)
     match word(seen.status):
         case Word.WORKING:
             return _told_if_changed(record, alive(record, known, now, seen.text), now)
@@ -124,41 +103,12 @@ def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:
             return silently(record, msgspec.structs.replace(known, doubted=True))
 
 
-def _still_to_be_shown(record: OrderRecord, shown: Decimal | None) -> Decimal | None:
-    """The quantity that may still be at work beyond the one that is shown.
-
-    A smaller one than before may be old news that was overtaken: only a status or a list ends the order with it.
-    """
-    before = record.request.quantity
-    if shown is not None and 0 < shown < before:
-        return max(before, record.modify_quantity or before)
-    return None if shown == record.modify_quantity else record.modify_quantity
-
-
 def _told_if_changed(before: OrderRecord, step: Step, now: datetime) -> Step:
     """A change of the order that IBKR has taken is told, although its status is what it was."""
     after, events = step
     if events or after.request == before.request or after.status is not before.status or not before.acknowledged:
         return step
     return moved(msgspec.structs.replace(after, revision=before.revision), after.status, now, text="changed")
-
-
-def _as_modified(request: SubmitOrder, seen: OrderSeen) -> SubmitOrder:
-    changes: dict[str, Any] = {}
-    if seen.quantity is not None and seen.quantity > 0:
-        changes["quantity"] = seen.quantity
-    if request.limit_price is not None and _is_price(seen.limit_price, request):
-        changes["limit_price"] = seen.limit_price
-    if request.order_type in _TRIGGERED and _is_price(seen.stop_price, request):
-        changes["stop_price"] = seen.stop_price
-    if seen.time_in_force in _TIMES_IN_FORCE:
-        changes["time_in_force"] = TimeInForce(seen.time_in_force)
-    return msgspec.structs.replace(request, **changes)
-
-
-def _is_price(price: Decimal | None, request: SubmitOrder) -> bool:
-    """IBKR writes 0 for none; a combo may really cost nothing."""
-    return price is not None and (price != 0 or request.instrument.security_type == "BAG")
 
 
 def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> Step:
@@ -188,7 +138,7 @@ def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> 
 def _filled_whole(before: OrderRecord, known: OrderRecord, quantity: Decimal, now: datetime) -> Step:
     """IBKR says that `quantity` was the whole of it; filled, once the ledger holds as much."""
     request = msgspec.structs.replace(known.request, quantity=max(quantity, known.filled))
-    whole = msgspec.structs.replace(known, request=request, modify_quantity=None)
+    whole = msgspec.structs.replace(known, request=request, wanted=None, modify_quantity=None)
     return silently(before, whole) if whole.filled < quantity else moved_by(before, whole, Trigger.WHOLE, now)
 
 
@@ -198,14 +148,14 @@ def _on_code(record: OrderRecord, reported: CodeReported, now: datetime) -> Step
         return record, ()
     text, code = reported.text, reported.code
     if reported.advice:
-        return advised(record, record, now, text, code)
+        return advised(record, modify_settled(record) if reported.change_refused else record, now, text, code)
     if reported.cancelled:
         return ended(record, record, now, text=text, code=code)
     if reported.cancel_refused and record.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED):
         return advised(record, msgspec.structs.replace(record, doubted=True), now, text, code)
     if reported.dead_if_new and _is_new(record):
         return moved_by(record, record, Trigger.REFUSED, now, reason=Reason.REJECTED_BY_IBKR, text=text, code=code)
-    unclear = msgspec.structs.replace(record, refused=record.refused or reported.dead_if_new)
+    unclear = msgspec.structs.replace(modify_settled(record), refused=record.refused or reported.dead_if_new)
     return moved_by(record, unclear, Trigger.UNCLEAR, now, reason=Reason.NO_ANSWER, text=text, code=code)
 
 

@@ -17,6 +17,7 @@ from ibstream.contracts.orders import OrderEvent, OrderStatus, Reason
 from ibstream_broker.domain.fills import counted, enter, on_commission
 from ibstream_broker.domain.inputs import CommissionReported, Executed, OrderSeen, Snapshot
 from ibstream_broker.domain.lifecycle import step
+from ibstream_broker.domain.modifies import modify_settled
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import Trigger, Word, word
 from ibstream_broker.domain.steps import Step, ended, folded, moved, moved_by, silently
@@ -134,9 +135,13 @@ def orphaned(record: OrderRecord, now: datetime) -> Step:
 
 def _unanswered(record: OrderRecord, now: datetime, *, session_lost: bool, text: str) -> Step:
     answered = record.acknowledged and record.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
-    if record.is_final or answered:
+    if record.is_final:
         return record, ()
-    lost = msgspec.structs.replace(record, missing_since=None, session_lost=record.session_lost or session_lost)
+    if answered:  # a modify on its way came or did not: the terms that are listed next are those in force
+        return silently(record, modify_settled(record))
+    lost = msgspec.structs.replace(
+        modify_settled(record), missing_since=None, session_lost=record.session_lost or session_lost
+    )
     if record.status is OrderStatus.UNKNOWN:
         return silently(record, lost)
     what = "the cancel" if record.status is OrderStatus.PENDING_CANCEL else "it"

@@ -76,8 +76,12 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     cancel_requested: bool = False
     reported_filled: Decimal = ZERO
     """What IBKR's status says is filled; the ledger may still wait for an execution."""
+    wanted: SubmitOrder | None = None
+    """The whole order as the last modify asks for it, while that is on its way: what the next one builds on. None once IBKR
+    has shown those terms, or a code refused them, or the session ended."""
     modify_quantity: Decimal | None = None
-    """What a modify has asked for and IBKR has not shown yet: until it has, the old quantity does not end the order."""
+    """The largest quantity that a modify has asked for and IBKR has not shown yet: until it has, the old quantity does not end
+    the order. It outlasts `wanted`: of several modifies that were sent any can be the one that is in force."""
     reported_cancelled: bool = False
     """IBKR's status says cancelled, while the ledger still waits for an execution."""
     worked: bool = False

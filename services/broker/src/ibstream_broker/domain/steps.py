@@ -8,7 +8,7 @@ from datetime import datetime
 
 import msgspec
 
-from ibstream.contracts.orders import OrderEvent, OrderStatus, OrderStatusChanged, Reason, RiskCheck
+from ibstream.contracts.orders import FINAL_STATUSES, OrderEvent, OrderStatus, OrderStatusChanged, Reason, RiskCheck
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import ImpossibleMove, Trigger, advance
 
@@ -63,6 +63,7 @@ def moved(
         code=code,
         worked=record.has_worked or status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED),
         missing_since=None if status is not OrderStatus.UNKNOWN else record.missing_since,
+        wanted=None if status in FINAL_STATUSES else record.wanted,
     )
     return published(changed, [status_event(changed, now)])
 

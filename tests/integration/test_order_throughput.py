@@ -40,8 +40,10 @@ from ibstream.contracts.orders import (
     SubmitOrder,
 )
 from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS
+from ibstream.contracts.system import ConnectionState
 from ibstream.ibkr.pacing import Window
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_gateway_emulator.faults import verbs
 from ibstream_gateway_emulator.handlers import HANDLERS
 from ibstream_gateway_emulator.protocol.requests import ReqContractDetails
 
@@ -398,5 +400,51 @@ def test_what_waits_too_long_expires_unsent(redis_url: str) -> None:
             assert 1 <= len(sent) <= 6
             for name in names[len(sent) :]:
                 assert (await rig.orders.outcome(name)).reason is Reason.EXPIRED
+
+    run(scenario(), timeout_s=90)
+
+
+def test_a_group_of_more_orders_than_a_second_takes_goes_out_whole(redis_url: str) -> None:
+    """It saves up room until there is enough for all of it; a cancel that comes meanwhile does not wait for it."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(resting("works"))
+            await orders.reaches("works", S.SUBMITTED)
+            await slow(rig, 4)
+            members = [resting(f"g-{number}") for number in range(10)]
+            await orders.send(group(GroupKind.OCA, *members), resting("after"), cancel("works"))
+            assert (await orders.outcome("works")).status is S.CANCELLED
+            assert rig.placed() == ["works"]
+            await orders.reaches("after", S.SUBMITTED)
+            assert rig.placed() == ["works", *(f"g-{number}" for number in range(10)), "after"]
+
+    run(scenario())
+
+
+def test_what_waits_when_the_session_ends_is_refused_and_cancels_wait_for_the_next(redis_url: str) -> None:
+    """What waits when the Gateway goes is refused by name, each once; cancels wait for it to come back, and are done then."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(resting("works"))
+            await orders.reaches("works", S.SUBMITTED)
+            await slow(rig, 5)
+            names = [f"o-{number}" for number in range(60)]
+            await pour(orders.bus, [resting(name) for name in names])
+            await eventually(lambda: len(rig.placed()) > 5, what="the queue being worked off")
+            rig.command(verbs.Restart(down_s=1.0))
+            await eventually(lambda: rig.host.state is not ConnectionState.READY, what="the loss noticed")
+            await orders.send(cancel("works"))
+            sent = set(rig.placed())
+            for name in names:
+                if name not in sent:
+                    outcome = await orders.outcome(name)
+                    assert (outcome.status, outcome.reason) == (S.REJECTED, Reason.GATEWAY_DISCONNECTED), name
+            assert (await orders.outcome("works", within_s=30)).status is S.CANCELLED
+            await rig.ready()
+            assert set(rig.placed()) == sent
 
     run(scenario(), timeout_s=90)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -18,7 +18,7 @@ from ibstream.contracts.registry import (
     Stream,
     order_positions_key,
 )
-from ibstream_broker.domain.position_lines import PositionLine, from_journal
+from ibstream_broker.domain.position_lines import NOT_COMPARED, PositionLine, from_journal
 
 READ_AT_ONCE = 1_000
 
@@ -33,7 +33,9 @@ async def gathered(world: World, *, pending: int) -> Evidence:
     executions = await world.control.executions()
     account = world.gateway.state.account
     lines = from_journal(await world.bus.hash(order_positions_key(account)))
-    held = {key: position.quantity for key, position in world.gateway.state.engine.account.positions.items()}
+    positions = world.gateway.state.engine.account.positions
+    held = {_con_id(world, key): position.quantity for key, position in positions.items()}
+    by_fills = {line.con_id: line.quantity for line in lines if isinstance(line, PositionLine)}
     return Evidence(
         requests=[(entry_id, message) for entry_id, message in requests if message is not None],
         garbage=sum(message is None for _, message in requests),
@@ -43,8 +45,8 @@ async def gathered(world: World, *, pending: int) -> Evidence:
         pending=pending,
         dead=[fields[b"error"].decode() for _, fields in letters],
         dead_ids=[fields[b"source_id"].decode() for _, fields in letters],
-        holdings={_con_id(world, key): quantity for key, quantity in held.items()},
-        by_fills={line.con_id: line.quantity for line in lines if isinstance(line, PositionLine)},
+        holdings=_provable(world, held),
+        by_fills=_provable(world, by_fills),
         of_strategies=await _of_strategies(world),
         con_ids={row.symbol: _con_id(world, row.symbol) for row in executions if not row.is_combination},
         broker=BROKER,
@@ -54,6 +56,19 @@ async def gathered(world: World, *, pending: int) -> Evidence:
 async def messages(world: World, stream: Stream) -> list[Message]:
     """Everything on a stream that can be read."""
     return [message async for _, message, _ in _entries(world, stream) if message is not None]
+
+
+def _provable(world: World, held: Mapping[int, Decimal]) -> dict[int, Decimal]:
+    """Of an account that was never followed the fills of pairs prove nothing: their first seconds are never told apart.
+
+    Whether the first listing held an execution of its own moment is found out by later listings; those of pairs are not
+    believed.
+    """
+    if world.is_followed:
+        return dict(held)
+    master = world.gateway.state.master
+    kinds = {con_id: found.security_type for con_id in held if (found := master.by_con_id(con_id)) is not None}
+    return {con_id: quantity for con_id, quantity in held.items() if kinds[con_id] not in NOT_COMPARED}
 
 
 def _con_id(world: World, key: str) -> int:

@@ -70,6 +70,8 @@ class World:
         self.bus = Bus(server.url, client_name="storm")
         self.counts: Counter[str] = Counter()
         """What was done, for the report."""
+        self.is_followed = False
+        """Whether its account was followed before; see `follow_account`."""
         self._redis_lock = asyncio.Lock()
         self._brokers: list[Process] = []
 
@@ -115,6 +117,7 @@ class World:
         The very first one needs half a minute of calm to tell which of the executions of its first seconds its first
         listing of positions held.
         """
+        self.is_followed = True
         since = AccountLine(since=SYSTEM_CLOCK.now() - timedelta(hours=1))
         fields = {name: bytes(value) for name, value in journalled(since).items()}
         await self.bus.set_fields(order_positions_key(self.gateway.state.account), fields)

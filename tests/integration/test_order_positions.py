@@ -32,6 +32,8 @@ from ibstream.contracts.registry import STRATEGY_POSITIONS_KEY, order_positions_
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_broker import recovery as recovery_module
+from ibstream_broker.domain import position_lines as lines_module
+from ibstream_broker.domain import positions as positions_module
 from ibstream_broker.domain.lifecycle import moved
 from ibstream_gateway_emulator.faults import verbs
 from ibstream_gateway_emulator.gateway import Gateway
@@ -291,3 +293,27 @@ async def _is_put_down(rig: GatewayRig) -> None:
     assert {(one.order_ref, one.status) for one in told} == {("a", "Submitted")}
     outcome = await rig.orders.outcome("a")
     assert (outcome.status, outcome.reason) == (S.REJECTED, Reason.NO_ANSWER)
+
+
+def test_a_hidden_trade_is_found_while_the_session_lasts_and_its_end_too(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the listings that are asked for again and again; when the sums agree again, orders pass without anybody's word."""
+    for module in (positions_module, lines_module):
+        monkeypatch.setattr(module, "GRACE", timedelta(seconds=0.5))
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url, emulator=HOLDING, reconcile_interval_s=0.5) as rig:
+            hidden_trade(rig.gateway.state, -40)
+            [told] = await eventually(lambda: mismatches(rig), within_s=15, what="the mismatch told")
+            assert (told.by_fills, told.by_ibkr, told.agrees) == (100, 60, False)
+            await rig.orders.send(submit("a"))
+            assert (await rig.orders.outcome("a")).reason is Reason.POSITION_MISMATCH
+            hidden_trade(rig.gateway.state, 40)
+            agreed = await eventually(lambda: _agreement(rig), within_s=15, what="its end told")
+            assert (agreed.by_fills, agreed.by_ibkr) == (100, 100)
+            assert len(await mismatches(rig)) == 2
+            await rig.orders.send(submit("b"))
+            assert (await rig.orders.outcome("b")).status is S.FILLED
+
+    run(scenario())

@@ -177,6 +177,21 @@ def test_a_change_that_ibkr_has_taken_is_told_once() -> None:
     assert (event.status, event.quantity, event.text) == (OrderStatus.SUBMITTED, 200, "changed")
 
 
+def test_a_status_tells_the_terms_in_force() -> None:
+    """Those that IBKR showed last, and nothing of a modify that is only on its way."""
+    story = Story(working())
+    story.apply(modify_asked(story.record, submit(quantity=Decimal(200), limit_price=Decimal("51.00"))))
+    event = status_event(story.record, NOW)
+    assert (event.quantity, event.limit_price, event.time_in_force) == (100, Decimal("50.00"), TimeInForce.DAY)
+    story.take(seen(quantity=Decimal(200), limit_price=Decimal("51.00"), time_in_force="IOC"))
+    changed = story.events[-1]
+    assert isinstance(changed, OrderStatusChanged)
+    assert (changed.quantity, changed.limit_price, changed.time_in_force) == (200, Decimal("51.00"), TimeInForce.IOC)
+    trailing = sent(request={"order_type": OrderType.TRAIL, "limit_price": None, "trailing_amount": Decimal(2)})
+    event = status_event(trailing, NOW)
+    assert (event.limit_price, event.stop_price, event.trailing_amount, event.trailing_percent) == (None, None, 2, None)
+
+
 def test_a_quantity_that_was_overtaken_does_not_end_the_order() -> None:
     """The list showed 200 already; an openOrder of before says 100 once more."""
     story = Story(working()).take(seen(quantity=Decimal(200)), seen(quantity=Decimal(100)), executed(1, 100))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -19,6 +20,7 @@ from ibstream.contracts.orders import (
     Reason,
     RequestRefused,
     Side,
+    TimeInForce,
     WhatIfAnswered,
 )
 from ibstream.contracts.quotes import Quality, Quote
@@ -50,6 +52,32 @@ def test_a_quote_line_fits_its_header() -> None:
     line = formats.quote_line(row)
     assert line.split() == ["BRK.B", "412.05", "-", "412.00", "1,234,567", "stale"]
     assert line.index("412.05") + 6 == formats.QUOTE_HEADER.index("bid") + 3
+
+
+@pytest.mark.parametrize(
+    ("terms", "line"),
+    [
+        ({"limit_price": Decimal("1.250")}, "submitted: changed to 20, limit 1.25, DAY"),
+        (
+            {"stop_price": Decimal(45), "trailing_percent": Decimal("1.5")},
+            "submitted: changed to 20, stop 45, trail % 1.5, DAY",
+        ),
+    ],
+)
+def test_a_change_tells_the_new_terms(terms: dict[str, Any], line: str) -> None:
+    """Those that the order has, and the quantity."""
+    status = OrderStatusChanged(
+        client_order_id="a",
+        seq=3,
+        status=OrderStatus.SUBMITTED,
+        final=False,
+        text="changed",
+        quantity=Decimal(20),
+        time_in_force=TimeInForce.DAY,
+        at=NOW,
+        **terms,
+    )
+    assert formats.event_line(status) == line
 
 
 def test_a_rejection_says_everything_known() -> None:

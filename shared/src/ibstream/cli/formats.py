@@ -8,6 +8,7 @@ import msgspec
 
 from ibstream.contracts.data import Bar
 from ibstream.contracts.orders import (
+    CHANGED,
     CommissionCharged,
     ExternalOrder,
     OrderEvent,
@@ -80,10 +81,11 @@ def event_line(event: OrderEvent) -> str:
 
 
 def status_line(event: OrderStatusChanged) -> str:
-    """Where an order stands."""
+    """Where an order stands; of one that was changed, its terms."""
     price_text = f" at {number(event.average_price)}" if event.average_price is not None else ""
     done = f", {number(event.filled)} of {number(event.quantity)} filled{price_text}" if event.filled else ""
-    why = _why(event.reason, event.text, event.code)
+    terms = f" to {_terms(event)}" if event.text == CHANGED else ""
+    why = _why(event.reason, event.text + terms, event.code)
     return f"{event.status.replace('_', ' ')}{done}" + (f": {why}" if why else "")
 
 
@@ -131,6 +133,18 @@ def heartbeat_line(beat: Heartbeat) -> str:
     figures = ", ".join(f"{name} {value}" for name, value in beat.details.items())
     words = [f"client id {beat.client_id}" if beat.client_id else "", beat.account, beat.reason, figures]
     return f"  {beat.service:<17}{beat.instance:<4}{beat.state:<14}" + ", ".join(word for word in words if word)
+
+
+def _terms(event: OrderStatusChanged) -> str:
+    """`20, limit 1.25, DAY`."""
+    prices = {
+        "limit": event.limit_price,
+        "stop": event.stop_price,
+        "trail": event.trailing_amount,
+        "trail %": event.trailing_percent,
+    }
+    told = [f"{name} {number(value)}" for name, value in prices.items() if value is not None]
+    return ", ".join([number(event.quantity), *told, *([event.time_in_force.value] if event.time_in_force else [])])
 
 
 def _why(reason: str, text: str, code: int) -> str:

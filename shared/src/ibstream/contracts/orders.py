@@ -312,6 +312,10 @@ class RiskCheck(msgspec.Struct, frozen=True, kw_only=True):
     scope: Literal["order", "strategy", "account"] = "order"
 
 
+CHANGED = "changed"
+"""The text of the status event that tells that IBKR has taken other terms; the event names them."""
+
+
 class OrderStatusChanged(Message, frozen=True, kw_only=True, tag="orders.status.v1"):
     """A step of an order. `seq` counts the order's events from 1 without a gap, fills and commissions included."""
 
@@ -328,6 +332,15 @@ class OrderStatusChanged(Message, frozen=True, kw_only=True, tag="orders.status.
     symbol: str = ""
     side: Side | None = None
     quantity: Decimal = Decimal(0)
+    """With the next five: the terms in force as IBKR has shown them last; until it has shown the order, as it was asked for."""
+    limit_price: Decimal | None = None
+    """None where the order has none."""
+    stop_price: Decimal | None = None
+    """Where a stop or a touched order triggers; of a trailing stop where it began, not where it stands now."""
+    trailing_amount: Decimal | None = None
+    trailing_percent: Decimal | None = None
+    time_in_force: TimeInForce | None = None
+    """None on events of before it was told."""
     filled: Decimal = Decimal(0)
     average_price: Decimal | None = None
     account: str = ""

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 import msgspec
 
-from ibstream.contracts.orders import OrderStatus, Reason
+from ibstream.contracts.orders import CHANGED, OrderStatus, Reason
 from ibstream_broker.domain.fills import on_commission, on_executed
 from ibstream_broker.domain.inputs import (
     CodeReported,
@@ -108,7 +108,7 @@ def _told_if_changed(before: OrderRecord, step: Step, now: datetime) -> Step:
     after, events = step
     if events or after.request == before.request or after.status is not before.status or not before.acknowledged:
         return step
-    return moved(msgspec.structs.replace(after, revision=before.revision), after.status, now, text="changed")
+    return moved(msgspec.structs.replace(after, revision=before.revision), after.status, now, text=CHANGED)
 
 
 def _on_status(record: OrderRecord, reported: StatusReported, now: datetime) -> Step:

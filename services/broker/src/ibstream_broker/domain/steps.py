@@ -114,6 +114,7 @@ def ended(before: OrderRecord, known: OrderRecord, now: datetime, *, text: str =
 
 def status_event(record: OrderRecord, now: datetime, risk: tuple[RiskCheck, ...] = ()) -> OrderStatusChanged:
     """The event that tells where the order stands; numbered by `published`."""
+    request = record.request
     return OrderStatusChanged(
         client_order_id=record.client_order_id,
         seq=0,
@@ -122,10 +123,15 @@ def status_event(record: OrderRecord, now: datetime, risk: tuple[RiskCheck, ...]
         reason=record.reason,
         text=record.text[:TEXT_CHARACTERS_MAX],
         code=record.code,
-        strategy=record.request.strategy,
-        symbol=record.request.instrument.symbol,
+        strategy=request.strategy,
+        symbol=request.instrument.symbol,
         side=record.side,
-        quantity=record.request.quantity,
+        quantity=request.quantity,
+        limit_price=request.limit_price,
+        stop_price=request.stop_price,
+        trailing_amount=request.trailing_amount,
+        trailing_percent=request.trailing_percent,
+        time_in_force=request.time_in_force,
         filled=record.filled,
         average_price=record.average_price,
         account=record.account,

@@ -24,7 +24,14 @@ from redis_for_tests import KillableServer
 from support import eventually, run
 
 from ibstream.bus import Bus, BusRefused, BusUnavailable, Entry, GroupConsumer
-from ibstream.bus.group import MAX_DELIVERIES
+from ibstream.bus.group import (
+    BURIAL_TRIES,
+    DATA_BYTES_MAX,
+    DEAD_LETTER_BYTES_MAX,
+    MAX_DELIVERIES,
+    Group,
+    OnBuried,
+)
 from ibstream.contracts.base import encode
 from ibstream.contracts.registry import ORDER_REQUESTS
 from ibstream.runtime.clock import SYSTEM_CLOCK
@@ -302,12 +309,114 @@ def test_a_dead_letter_has_all_that_was_written_and_why(redis_url: str) -> None:
             assert letter == {
                 b"type": b"orders.cancel.v1",
                 b"data": b"\xff{",
+                b"data_bytes": b"2",
                 b"trace": b"t-1",
                 b"source_id": entry_id.encode(),
                 b"group": b"broker",
             }
             assert _counted("dead_letters") - before == 1
             assert await raw(bus).xlen(STREAM.name) == 2, "the stream itself keeps it too"
+
+    run(scenario())
+
+
+def test_a_dead_letter_of_something_huge_is_its_beginning(redis_url: str) -> None:
+    """A hundred thousand whole ones would fill Redis. How long it was is told; so is that nobody has tried to read it."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            data = b'{"client_order_id":"a","requested_at":"' + b"x" * DATA_BYTES_MAX
+            huge = b"y" * DEAD_LETTER_BYTES_MAX
+            await add_raw(bus, STREAM, type="orders.cancel.v1", data=data, note=huge, trace="t-1")
+            handled = Handled()
+            async with consuming(consumer(bus, handled)):
+                await add(bus, STREAM, "after")
+                await handled.reach("after")
+                await nothing_pending(bus)
+            (letter,) = await dead_letters(bus, STREAM)
+            assert letter[b"data"] == data[:DEAD_LETTER_BYTES_MAX]
+            assert int(letter[b"data_bytes"]) == len(data)
+            assert f"{DATA_BYTES_MAX:,}".encode() in letter[b"error"]
+            assert (letter[b"trace"], b"note" in letter) == (b"t-1", False)
+
+    run(scenario())
+
+
+def test_the_longest_data_that_is_read_is_read(redis_url: str) -> None:
+    """The bound is exact: filled up with blanks to it, a request is one; one blank more, and it is a dead letter."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            handled = Handled()
+            [entry_id] = await add(bus, STREAM, "a")
+            [(_, fields)] = await raw(bus).xrange(STREAM.name, entry_id, entry_id)
+            for length in (DATA_BYTES_MAX, DATA_BYTES_MAX + 1):
+                await add_raw(bus, STREAM, type=fields[b"type"], data=fields[b"data"].ljust(length))
+            async with consuming(consumer(bus, handled)):
+                await handled.reach("a", "a")
+                await nothing_pending(bus)
+            assert len(await dead_letters(bus, STREAM)) == 1
+
+    run(scenario())
+
+
+async def opened_at(bus: Bus, deliveries: int, *, on_buried: OnBuried) -> None:
+    """Have the one pending entry opened, as if it had been delivered so often."""
+    group = Group(bus, STREAM, consumer="0", on_buried=on_buried)
+    try:
+        [entry] = await group.read_pending("0-0")
+        assert await group.open(entry, deliveries) is None
+    finally:
+        await group.close()
+
+
+def test_who_asked_for_what_is_buried_can_be_told(redis_url: str) -> None:
+    """A readable entry that was delivered too often is told of first and buried after; one that cannot be read is not told of."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            told: list[str] = []
+
+            async def tell(entry: Entry, error: str) -> None:
+                assert await dead_letters(bus, STREAM) == []
+                told.append(f"{order_id(entry)}: {error}")
+
+            await add(bus, STREAM, "a")
+            await deliver(bus, STREAM, "0", 1)
+            await opened_at(bus, MAX_DELIVERIES + 1, on_buried=tell)
+            assert told == ["a: not handled in 5 deliveries"]
+            assert len(await dead_letters(bus, STREAM)) == 1
+            assert await pending(bus, STREAM) == {}
+            await add_raw(bus, STREAM, type="orders.cancel.v1", data="{")
+            await deliver(bus, STREAM, "0", 1)
+            await raw(bus).delete(STREAM.dead)
+            await opened_at(bus, MAX_DELIVERIES + 1, on_buried=tell)
+            assert len(told) == len(await dead_letters(bus, STREAM)) == 1
+
+    run(scenario())
+
+
+def test_what_was_not_told_is_told_in_the_next_delivery_but_not_for_ever(redis_url: str) -> None:
+    """Redis may have failed, or the process been killed, by the telling itself: after some more tries it is buried without."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            tries: list[str] = []
+
+            async def fail(entry: Entry, _: str) -> None:
+                tries.append(order_id(entry))
+                raise RecoverableError("not now")
+
+            await add(bus, STREAM, "a")
+            await deliver(bus, STREAM, "0", 1)
+            for number in range(1, BURIAL_TRIES + 1):
+                with pytest.raises(RecoverableError):
+                    await opened_at(bus, MAX_DELIVERIES + number, on_buried=fail)
+                assert len(await pending(bus, STREAM)) == 1
+            await opened_at(bus, MAX_DELIVERIES + BURIAL_TRIES + 1, on_buried=fail)
+            assert tries == ["a"] * BURIAL_TRIES
+            [letter] = await dead_letters(bus, STREAM)
+            assert b"not told" in letter[b"error"]
 
     run(scenario())
 

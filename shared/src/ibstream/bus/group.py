@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 import structlog
@@ -10,13 +10,22 @@ import structlog
 from ibstream.bus.connection import Bus, BusRefused, BusUnavailable
 from ibstream.bus.reader import BEGINNING, Entry
 from ibstream.bus.trimming import trim_handled
-from ibstream.contracts.base import UndecodableError
+from ibstream.contracts.base import Message, UndecodableError
 from ibstream.contracts.registry import Stream
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 
 MAX_DELIVERIES = 5
 """An entry delivered this often without being acknowledged goes to the dead letters: it kills whoever handles it."""
+
+BURIAL_TRIES = 3
+"""In so many further deliveries it is tried to tell of an entry that is to be buried: the telling, too, may kill who does it."""
+
+DATA_BYTES_MAX = 1024 * 1024
+"""Longer `data` is not decoded: the longest message of this system is far below it."""
+
+DEAD_LETTER_BYTES_MAX = 64 * 1024
+"""How much of `data` a dead letter keeps; and how much of all other fields together, those that fit."""
 
 DEAD_LETTERS_KEPT = 100_000
 _DEADLINE_MARGIN_S = 3.0
@@ -27,6 +36,10 @@ _log = structlog.get_logger(__name__)
 
 RawEntry = tuple[bytes, dict[bytes, bytes] | None]
 
+OnBuried = Callable[[Entry, str], Awaitable[None]]
+"""Told of an entry that can be read and was delivered too often, and of the error, before it goes to the dead letters. Returning
+means that the effect is durable. Where it raises, nothing is buried, and it is told in the next delivery again."""
+
 
 class Group:
     """One consumer's hold on the group of a stream.
@@ -35,12 +48,23 @@ class Group:
     that is gone raises `BusUnavailable` and is made again by `ensure`. Close it when done: it reads on a connection of its own.
     """
 
-    def __init__(self, bus: Bus, stream: Stream, *, consumer: str, max_deliveries: int = MAX_DELIVERIES) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        stream: Stream,
+        *,
+        consumer: str,
+        max_deliveries: int = MAX_DELIVERIES,
+        on_buried: OnBuried | None = None,
+    ) -> None:
+        """`on_buried`: who tells the sender of an entry that nobody could handle; at most `BURIAL_TRIES` times, then it is buried
+        without."""
         self._bus = bus
         self._blocking = bus.reader()
         self.stream = stream
         self.consumer = consumer
         self._max_deliveries = max_deliveries
+        self._on_buried = on_buried
         self._codec = stream.codec()
 
     async def close(self) -> None:
@@ -101,15 +125,26 @@ class Group:
         if not self._codec.knows(tag):
             await self._skip(entry_id, f"unknown type {tag[:64].decode(errors='replace')}")
             return None
-        if deliveries > self._max_deliveries:
-            await self._bury(entry_id, fields, f"not handled in {self._max_deliveries} deliveries")
+        over = deliveries - self._max_deliveries
+        error = f"not handled in {self._max_deliveries} deliveries"
+        if over > (BURIAL_TRIES if self._on_buried is not None else 0):
+            await self._bury(entry_id, fields, error + (", and not told" if self._on_buried is not None else ""))
             return None
         try:
-            message = self._codec.decode(tag, fields.get(b"data", b""))
-        except UndecodableError as error:
-            await self._bury(entry_id, fields, str(error))
+            entry = Entry(self.stream.name, entry_id.decode(), self._decode(tag, fields.get(b"data", b"")))
+        except UndecodableError as unreadable:
+            await self._bury(entry_id, fields, str(unreadable))
             return None
-        return Entry(self.stream.name, entry_id.decode(), message)
+        if over > 0 and self._on_buried is not None:
+            await self._on_buried(entry, error)
+            await self._bury(entry_id, fields, error)
+            return None
+        return entry
+
+    def _decode(self, tag: bytes, data: bytes) -> Message:
+        if len(data) > DATA_BYTES_MAX:
+            raise UndecodableError(f"data of {len(data):,} bytes: more than {DATA_BYTES_MAX:,} are not read")
+        return self._codec.decode(tag, data)
 
     async def acknowledge(self, entry_ids: Collection[str | bytes]) -> None:
         """Tell Redis that the effect of these is durable."""
@@ -129,14 +164,31 @@ class Group:
         await self.acknowledge([entry_id])
 
     async def _bury(self, entry_id: bytes, fields: dict[bytes, bytes], error: str) -> None:
-        """To the dead letters, with all its fields and the error; and acknowledged."""
-        letter = {**fields, b"error": error.encode(), b"source_id": entry_id, b"group": self.stream.group.encode()}
+        """To the dead letters, with its fields and the error; and acknowledged."""
+        about = {b"error": error.encode(), b"source_id": entry_id, b"group": self.stream.group.encode()}
+        letter = {**_shortened(fields), **about}
         pipeline = self._bus.redis.pipeline(transaction=True)
         pipeline.xadd(self.stream.dead, cast("dict[Any, Any]", letter), maxlen=DEAD_LETTERS_KEPT, approximate=True)
         pipeline.xack(self.stream.name, self.stream.group, entry_id)
         await self._bus.call(pipeline.execute())
         metrics.DEAD_LETTERS.labels(self.stream.name).inc()
         _log.error("bus.dead_letter", stream=self.stream.name, id=entry_id.decode(), error=error)
+
+
+def _shortened(fields: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """The type, the beginning of the data and how long it was, and of the other fields those that there is room for."""
+    data = fields.get(b"data", b"")
+    kept: dict[bytes, bytes] = {}
+    for name in (b"type", b"data"):
+        if name in fields:
+            kept[name] = fields[name][:DEAD_LETTER_BYTES_MAX]
+    kept[b"data_bytes"] = str(len(data)).encode()
+    room = DEAD_LETTER_BYTES_MAX
+    for name, value in fields.items():
+        if name not in kept and len(name) + len(value) <= room:
+            kept[name] = value
+            room -= len(name) + len(value)
+    return kept
 
 
 def _fields(flat: list[bytes] | None) -> dict[bytes, bytes]:

@@ -347,3 +347,25 @@ def test_what_cannot_be_read_on_the_control_stream_hides_no_halt(redis_url: str)
             assert (await rig.orders.outcome("b")).reason is Reason.HALTED
 
     run(scenario())
+
+
+def test_a_cancel_that_waits_for_the_link_is_refused_when_its_time_is_over(redis_url: str) -> None:
+    """And not when the link is back, which can be hours later; one without a time goes out then."""
+
+    async def scenario() -> None:
+        async with over_gateway(redis_url) as rig:
+            orders = rig.orders
+            await orders.send(resting("a"), resting("b"))
+            for name in "ab":
+                await orders.reaches(name, S.SUBMITTED)
+            rig.command(verbs.LoseLink())
+            await eventually(lambda: rig.host.state is ConnectionState.DEGRADED, what="the loss noticed")
+            until = SYSTEM_CLOCK.now() + timedelta(seconds=1)
+            await orders.send(cancel("a", valid_until=until), cancel("b"))
+            refused = await orders.refused("a")
+            assert (refused.reason, refused.status) == (Reason.EXPIRED, S.SUBMITTED)
+            rig.command(verbs.RestoreLink())
+            assert (await orders.outcome("b")).status is S.CANCELLED
+            assert await works(rig, "a")
+
+    run(scenario())

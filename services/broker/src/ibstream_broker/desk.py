@@ -9,6 +9,7 @@ sent and not answered is `unknown` until reconciliation tells; nothing is ever s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from ibstream.bus import Entry
@@ -27,6 +28,9 @@ from ibstream_broker.what_ifs import WhatIfs
 
 BATCH_MAX = 64
 """Requests journalled in one write."""
+
+LOOK_AGAIN_S = 1.0
+"""How often it is looked whether the time of those who wait for a session is over."""
 
 
 class Desk:
@@ -106,7 +110,14 @@ class Desk:
             await unless(stop, self._more_room())
         else:
             self._credit = 0  # room that nobody waits for is not saved
-            await wake.wait()
+            await self._rest(wake)
+
+    async def _rest(self, wake: asyncio.Event) -> None:
+        """Until something has changed; not for long while somebody waits who may not go: his time can run out."""
+        someone_waits = self._reception.lanes.peek() is not None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN_S if someone_waits else None):
+                await wake.wait()
 
     async def _wake_at(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -136,9 +136,13 @@ class Desk:
     def _next_batch(self) -> list[Waiting]:
         """Whose turn it is: as many as can be sent now. What is refused takes no room."""
         batch: list[Waiting] = []
-        lanes, without = self._reception.lanes, self._closed_lanes()
+        lanes = self._reception.lanes
         room = self._credit + self._office.port.capacity()
-        while len(batch) < BATCH_MAX and (item := lanes.peek(without)) is not None:
+        while len(batch) < BATCH_MAX:
+            without = self._closed_lanes()  # by who is next in each: one that is refused does not open it to the others
+            item = lanes.peek(without)
+            if item is None:
+                break
             if not self._reception.is_refused(item):
                 if item.messages > room:
                     break

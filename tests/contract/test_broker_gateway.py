@@ -218,7 +218,7 @@ def test_every_operation_makes_a_session_first_with_three_tries_after_2_4_and_8_
             "place": lambda: broker.place(placement, session=0),
             "modify": lambda: broker.modify(placement, session=broker.session),
             "cancel": lambda: broker.cancel(1, session=broker.session),
-            "what_if": lambda: broker.what_if(placement),
+            "what_if": lambda: broker.what_if(placement, sent=lambda: None),
             "snapshot": broker.snapshot,
             "positions": broker.positions,
         }

@@ -75,7 +75,7 @@ def test_what_ifs_at_once_are_each_answered_for_themselves() -> None:
             sizes = [Decimal(size) for size in (100, 1_000, 10_000)]
             asked = [await desk.placement(resting(f"w-{size}", quantity=size)) for size in sizes]
             async with asyncio.TaskGroup() as group:
-                answers = [group.create_task(desk.port.what_if(one)) for one in asked]
+                answers = [group.create_task(desk.port.what_if(one, sent=lambda: None)) for one in asked]
                 listing = group.create_task(desk.port.snapshot())
             previews, snapshot = [one.result() for one in answers], listing.result()
             margins = [one.initial_margin_change or Decimal(0) for one in previews]
@@ -342,7 +342,7 @@ def test_capacity_is_what_the_limit_leaves() -> None:
             await eventually(lambda: port.capacity() == limit, within_s=3, what="a quiet second")
             await port.room()
             assert port.capacity() == limit - 1
-            await port.what_if(asked)
+            await port.what_if(asked, sent=lambda: None)
             assert port.capacity() == limit - 2
             await port.snapshot()
             assert port.capacity() == limit - 6

@@ -15,14 +15,16 @@ from broker_rig import Rig, gateway_port, running, simulated_port, simulated_set
 from contract.gateways import SYMBOLS, settings_for
 from support import eventually
 
-from ibstream.bus import Publisher
-from ibstream.contracts.base import Message
+from ibstream.bus import Bus, Publisher
+from ibstream.contracts.base import Message, encode, type_of
+from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import (
     CancelAllOrders,
     CancelOrder,
     ExternalOrder,
     GroupKind,
     ModifyOrder,
+    OrderRequest,
     RequestRefused,
     SubmitGroup,
     SubmitOrder,
@@ -30,8 +32,9 @@ from ibstream.contracts.orders import (
     WhatIfAnswered,
 )
 from ibstream.contracts.portfolio import PositionMismatch
-from ibstream.contracts.registry import ORDER_EVENTS, PORTFOLIO_EVENTS, SYSTEM_CONTROL, Stream
+from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS, PORTFOLIO_EVENTS, SYSTEM_CONTROL, Stream
 from ibstream.contracts.system import AcceptPositions, Halt, Resume
+from ibstream.ibkr.pacing import Window
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import Settings
 from ibstream_gateway_emulator.domain.order_record import OrderRecord as PlacedOrder
@@ -196,3 +199,28 @@ async def works(rig: Rig, *names: str) -> bool:
 def changed(settings: EmulatorSettings = EMULATOR, **details: Any) -> EmulatorSettings:
     """The stand-in Gateway's settings with others."""
     return msgspec.structs.replace(settings, **details)
+
+
+async def pour(bus: Bus, requests: list[OrderRequest]) -> None:
+    """Put many requests on the stream as fast as Redis takes them."""
+    for start in range(0, len(requests), 1000):
+        pipeline = bus.redis.pipeline(transaction=False)
+        for request in requests[start : start + 1000]:
+            pipeline.xadd(ORDER_REQUESTS.name, {"type": type_of(request), "data": encode(request)})
+        await bus.call(pipeline.execute())
+
+
+async def slow(rig: Rig, per_s: int, *symbols: str) -> None:
+    """From now on so many messages a second, and none in the first; instruments are known, so that all of them are orders."""
+    for symbol in symbols or ("AAPL",):
+        await rig.port.terms(Instrument(symbol=symbol))
+    window = Window(per_s, SYSTEM_CLOCK)
+    for _ in range(per_s):
+        await window.take()
+    rig.port._session._window = window  # type: ignore[attr-defined]
+
+
+async def all_acknowledged(bus: Bus) -> bool:
+    """Whether every request on the stream is done."""
+    [told] = await bus.call(bus.redis.xinfo_groups(ORDER_REQUESTS.name))
+    return bool(told["pending"] == 0 and told["lag"] == 0)

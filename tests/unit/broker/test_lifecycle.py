@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -22,8 +22,9 @@ from ibstream.contracts.orders import (
     RiskCheck,
     TimeInForce,
 )
+from ibstream.contracts.system import SettleOrder
 from ibstream_broker.domain.inputs import OrderInput
-from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, Step, folded, risen, status_event, step
+from ibstream_broker.domain.lifecycle import TEXT_CHARACTERS_MAX, Step, folded, risen, settled, status_event, step
 from ibstream_broker.domain.modifies import base_of, modify_asked, modify_unsent
 from ibstream_broker.domain.reconcile import orphaned, session_lost
 from ibstream_broker.domain.records import Link, OrderRecord
@@ -553,3 +554,39 @@ def test_steps_can_be_folded_into_one_revision() -> None:
     assert after.revision == start.revision + 3
     assert folded(start, after) == msgspec.structs.replace(after, revision=start.revision + 1)
     assert folded(start, start) is start
+
+
+LATER = NOW + timedelta(days=3)
+
+
+def said(outcome: Any = "filled", at: datetime = LATER) -> SettleOrder:
+    """An operator's word."""
+    return SettleOrder(who="ops", why="by the statement", client_order_id="s-1", status=outcome, at=at)
+
+
+@pytest.mark.parametrize("outcome", ["filled", "cancelled", "rejected"])
+def test_an_operator_ends_an_order_that_stays_unknown(outcome: str) -> None:
+    """With who and why; no fill is made up. Heard again at the next start, it means nothing more."""
+    story = Story(working()).take(code(322, "what?"))
+    story.apply(settled(story.record, said(outcome), LATER))
+    [event] = story.outcomes
+    assert (event.status, event.reason, event.filled) == (OrderStatus(outcome), Reason.SETTLED_BY_OPERATOR, 0)
+    assert event.text == "settled by ops: by the statement"
+    assert settled(story.record, said("cancelled"), LATER) == (story.record, ())
+
+
+@pytest.mark.parametrize("order_status", [one for one in OrderStatus if one is not OrderStatus.UNKNOWN])
+def test_an_operator_ends_nothing_else(order_status: OrderStatus) -> None:
+    """What has a clear state is IBKR's to end."""
+    record = msgspec.structs.replace(working(), status=order_status)
+    assert settled(record, said(), LATER) == (record, ())
+
+
+def test_an_operators_word_does_not_outlive_what_it_was_about() -> None:
+    """Spoken when the order was unknown before, or of an older one under its id. And what filled was not rejected."""
+    story = Story(working()).take(code(322, "what?"), seen(), executed(1, 40))
+    record, _ = step(story.record, code(322, "again?"), LATER)
+    assert (record.status, record.unknown_since) == (OrderStatus.UNKNOWN, LATER)
+    for word in (said(at=LATER - timedelta(seconds=1)), said("rejected")):
+        assert settled(record, word, LATER) == (record, ())
+    assert settled(record, said("cancelled"), LATER)[0].filled == 40

@@ -24,6 +24,7 @@ from ibstream.cli.trading import (
     resume_trading,
     send_bracket,
     send_order,
+    settle,
     tell_what_if,
     traded,
 )
@@ -46,7 +47,7 @@ from ibstream.contracts.orders import (
     WhatIfAnswered,
 )
 from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS, SYSTEM_CONTROL, heartbeat_key
-from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Heartbeat, Resume
+from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Heartbeat, Resume, SettleOrder
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
 NOW = SYSTEM_CLOCK.now()
@@ -81,7 +82,7 @@ def play(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Play:
     async def both(command: Coroutine[Any, Any, int], events: tuple[OrderEvent, ...], *, alive: bool) -> int:
         async with (
             Bus(redis_url, client_name="test") as bus,
-            StreamReader(bus, {ORDER_REQUESTS: LATEST}) as reader,
+            StreamReader(bus, {ORDER_REQUESTS: LATEST, SYSTEM_CONTROL: LATEST}) as reader,
         ):
             if alive:
                 await bus.put(heartbeat_key("broker", "0"), encode(heartbeat()))
@@ -279,6 +280,29 @@ def test_operators_words_are_written(play: Play, redis_url: str, capsys: pytest.
     assert resume.who
     assert isinstance(accept, AcceptPositions)
     assert (accept.who, accept.account, accept.con_id) == ("ops", "DU1", 7)
+
+
+def test_settling_an_order_tells_its_outcome(play: Play, redis_url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its exit status says whether it has one now."""
+    assert play(settle("mine", "filled", "seen", who="ops", wait_s=10), status("mine", OrderStatus.FILLED)) == 0
+    assert capsys.readouterr().out.splitlines() == ["filled"]
+    (word,) = written(redis_url, SYSTEM_CONTROL)
+    assert isinstance(word, SettleOrder)
+    assert (word.client_order_id, word.status, word.who, word.why) == ("mine", "filled", "ops", "seen")
+    assert play(settle("mine", "filled", "seen", who="ops", wait_s=0)) == 0
+    assert "asked to settle mine" in capsys.readouterr().err
+
+
+def test_an_order_that_is_not_settled_is_said_to_be_so(play: Play, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was not unknown."""
+    assert play(settle("mine", "cancelled", "seen", who="", wait_s=0.2)) == 1
+    assert "only an order that is unknown" in capsys.readouterr().err
+
+
+def test_an_order_that_nobody_is_there_to_settle(play: Play) -> None:
+    """The word lies in the stream, and whoever wrote it is told."""
+    with pytest.raises(NoAnswerError, match="no broker is alive"):
+        play(settle("mine", "cancelled", "seen", who="", wait_s=0.2), alive=False)
 
 
 def test_a_halt_without_a_broker_stands_all_the_same(

@@ -36,7 +36,7 @@ from ibstream.contracts.orders import (
     WhatIfAnswered,
 )
 from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS, SYSTEM_CONTROL
-from ibstream.contracts.system import AcceptPositions, Halt, Resume
+from ibstream.contracts.system import AcceptPositions, Halt, Resume, SettleOrder
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import Settings
 
@@ -244,12 +244,16 @@ def test_what_operators_ask_is_written_as_they_say_it(redis_url: str) -> None:
             await client.halt("ops", "outage", cancel_orders=True)
             await client.resume("ops", "over")
             await client.accept_positions("ops", "transferred in", account="DU1", con_id=265598)
+            await client.settle_order("ops", "by the statement", "a-1", OrderStatus.FILLED)
             with pytest.raises(InvalidRequestError, match="why"):
                 await client.halt("ops", "x" * 5000)
+            for name, status in (("a-1", "submitted"), ("a-1", "nonsense"), ("no id", "filled")):
+                with pytest.raises(InvalidRequestError):
+                    await client.settle_order("ops", "why", name, status)
         async with Bus(redis_url, client_name="test") as bus, StreamReader(bus, {SYSTEM_CONTROL: BEGINNING}) as reader:
             return [entry.message for entry in await reader.read()]
 
-    halt, hard, resume, accept = run(play())
+    halt, hard, resume, accept, settle = run(play())
     assert isinstance(halt, Halt)
     assert (halt.who, halt.why, halt.cancel_orders) == ("ops", "news", False)
     assert isinstance(hard, Halt)
@@ -258,3 +262,5 @@ def test_what_operators_ask_is_written_as_they_say_it(redis_url: str) -> None:
     assert resume.why == "over"
     assert isinstance(accept, AcceptPositions)
     assert (accept.account, accept.con_id, accept.why) == ("DU1", 265598, "transferred in")
+    assert isinstance(settle, SettleOrder)
+    assert (settle.client_order_id, settle.status, settle.why) == ("a-1", "filled", "by the statement")

@@ -26,6 +26,11 @@ OrderId = Annotated[str, typer.Argument(metavar="ID", help="The order's client_o
 TypeName = Literal["MKT", "LMT", "STP", "STP-LMT", "TRAIL", "TRAIL-LIMIT", "MIT", "LIT", "MOC", "LOC", "REL"]
 ForceName = Literal["DAY", "GTC", "GTD", "IOC", "FOK", "OPG"]
 
+OutcomeName = Annotated[
+    Literal["filled", "cancelled", "rejected"],
+    typer.Argument(case_sensitive=False, help="What became of it at IBKR."),
+]
+
 Limit = Annotated[str | None, typer.Option(metavar="PRICE", help="Limit price.")]
 Stop = Annotated[str | None, typer.Option(metavar="PRICE", help="Where a stop or a touched order triggers.")]
 Trail = Annotated[str | None, typer.Option(metavar="AMOUNT", help="How far behind the price a trailing stop stays.")]

@@ -14,6 +14,7 @@ from ibstream.cli.options import (
     Json,
     Limit,
     OrderId,
+    OutcomeName,
     QuantityText,
     SideName,
     Stop,
@@ -239,3 +240,18 @@ def accept_positions(
     from ibstream.cli.trading import accept_held
 
     raise typer.Exit(asked(accept_held(why, who=who, account=account, con_id=con_id)))
+
+
+@app.command()
+def settle_order(
+    order_id: OrderId,
+    status: OutcomeName,
+    why: Why,
+    who: Who = "",
+    wait: Annotated[float, wait_option("For the outcome; 0: only ask.")] = 5,
+) -> None:
+    """Give an order that stays unknown the outcome that was found at IBKR. Exit status 0 if it has one now."""
+    from ibstream.cli.queries import asked
+    from ibstream.cli.trading import settle
+
+    raise typer.Exit(asked(settle(order_id, status, why, who=who, wait_s=wait)))

@@ -178,6 +178,35 @@ async def accept_held(why: str, *, who: str, account: str, con_id: int) -> int:
     return 0
 
 
+async def settle(client_order_id: str, status: str, why: str, *, who: str, wait_s: float) -> int:
+    """Give an order that stays unknown its outcome; 0 once it has it, or where it was not waited for."""
+    async with client() as ours, ours.order_events(client_order_id) as events:
+        await ours.settle_order(who or _user(), why, client_order_id, status)
+        if not wait_s:
+            await _say_asked(ours, f"asked to settle {client_order_id}")
+            return 0
+        try:
+            async with asyncio.timeout(wait_s):
+                await _ended(events, _teller(silent=False))
+        except TimeoutError:
+            if not await _broker_lives(ours):
+                text = f"no broker is alive to settle {client_order_id}; one does it when it starts; {START_HINT}"
+                raise NoAnswerError(text) from None
+            say(
+                f"not settled within {wait_s:g} s: only an order that is unknown can be; its events tell where it stands"
+            )
+            return EXIT_FAILURE
+    return 0
+
+
+async def _ended(events: OrderEvents, tell: OnEvent) -> None:
+    """Return when the order's outcome is out."""
+    async for event in events:
+        tell(event)
+        if isinstance(event, OrderStatusChanged) and event.final:
+            return
+
+
 async def _follow(ours: Client, order: SubmitOrder, wait_s: float, *, silent: bool) -> Ending:
     try:
         return await ours.send_and_wait(order, deadline_s=wait_s, on_event=_teller(silent=silent))

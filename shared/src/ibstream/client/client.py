@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from types import TracebackType
-from typing import Self, TypeVar, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 import structlog
 
 from ibstream.bus import Bus
 from ibstream.client.bars import BarJob, BarsDetails, bars_request
+from ibstream.client.errors import InvalidRequestError
 from ibstream.client.quotes import QuoteSubscription
 from ibstream.client.requests import checked
 from ibstream.client.trading import Trading
 from ibstream.contracts.base import Codec, Message, UndecodableError, type_of
 from ibstream.contracts.data import Bar
 from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.orders import FINAL_STATUSES, OrderStatus
 from ibstream.contracts.registry import HEARTBEAT_PATTERN, STATUS_KEY, SYSTEM_CONTROL
-from ibstream.contracts.system import AcceptPositions, Halt, Heartbeat, ModeChanged, Resume
+from ibstream.contracts.system import AcceptPositions, Halt, Heartbeat, ModeChanged, Resume, SettleOrder
 from ibstream.runtime.clock import SYSTEM_CLOCK, Clock
 from ibstream.runtime.settings import Settings, load_settings
 
@@ -153,6 +155,17 @@ class Client(Trading):
         Of one instrument by IBKR's contract id, or of all; `account` empty for the broker's own.
         """
         request = AcceptPositions(who=who, why=why, account=account, con_id=con_id, at=self._clock.now())
+        await self._publisher.publish(SYSTEM_CONTROL, checked(SYSTEM_CONTROL, request))
+
+    async def settle_order(self, who: str, why: str, client_order_id: str, status: OrderStatus | str) -> None:
+        """Give an order that stays `unknown` the outcome that was found at IBKR: `filled`, `cancelled` or `rejected`.
+
+        Obeyed only while it is `unknown`; its events tell. Raises `InvalidRequestError` for a status that is no outcome.
+        """
+        if status not in FINAL_STATUSES:
+            raise InvalidRequestError(f"{status} is no outcome: name filled, cancelled or rejected")
+        told: Any = OrderStatus(status).value
+        request = SettleOrder(who=who, why=why, client_order_id=client_order_id, status=told, at=self._clock.now())
         await self._publisher.publish(SYSTEM_CONTROL, checked(SYSTEM_CONTROL, request))
 
 

@@ -127,6 +127,8 @@ class Reason(StrEnum):
     """Redis cannot promise to keep what is written, and the settings require it."""
     OVERLOADED = "overloaded"
     """More requests wait than the broker keeps in memory."""
+    UNHANDLED = "unhandled"
+    """The broker ended again and again while it handled the request, which now lies among the dead letters."""
     POSITION_MISMATCH = "position_mismatch"
     """The fills do not add up to what IBKR says is held of this instrument; only orders that reduce it pass."""
     # The request itself.
@@ -166,6 +168,8 @@ class Reason(StrEnum):
     CANCELLED_BY_IBKR = "cancelled_by_ibkr"
     CANCEL_REQUESTED = "cancel_requested"
     NO_ANSWER = "no_answer"
+    SETTLED_BY_OPERATOR = "settled_by_operator"
+    """It had stayed unknown, and a person said what became of it; `text` has who and why."""
 
 
 class SubmitOrder(Message, frozen=True, kw_only=True, tag="orders.submit.v1"):

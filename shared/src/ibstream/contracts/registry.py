@@ -147,9 +147,16 @@ SYSTEM_CONTROL = Stream(
     name="system:control",
     title="Orders from the people who run the system",
     writers="operators",
-    readers="broker and gateway-watchdog, for halt and resume, and broker, to accept positions; the rest is part of the "
-    "contract, not acted on yet",
-    messages=(system.Halt, system.Resume, system.AcceptPositions, system.Reconnect, system.RestartGateway),
+    readers="broker and gateway-watchdog, for halt and resume, and broker, to accept positions and settle orders; the rest "
+    "is part of the contract, not acted on yet",
+    messages=(
+        system.Halt,
+        system.Resume,
+        system.AcceptPositions,
+        system.SettleOrder,
+        system.Reconnect,
+        system.RestartGateway,
+    ),
     keep_entries=10_000,
 )
 

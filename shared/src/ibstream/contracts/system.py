@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 import msgspec
 
 from ibstream.contracts.base import Message, Text, UtcDatetime
+from ibstream.contracts.orders import ClientOrderId
 
 
 class ConnectionState(StrEnum):
@@ -142,6 +144,21 @@ class AcceptPositions(Message, frozen=True, kw_only=True, tag="system.accept_pos
     """Empty for the broker's own."""
     con_id: int = 0
     """0 for every instrument."""
+    at: UtcDatetime
+
+
+class SettleOrder(Message, frozen=True, kw_only=True, tag="system.settle_order.v1"):
+    """Give an order that stays `unknown` the outcome that a person found at IBKR; nothing is sent.
+
+    Obeyed only where the order is `unknown` and has been since before `at`; an order that IBKR works all the same is cancelled
+    when it is seen. No fill is made up: the order counts as filled what its fills say.
+    """
+
+    who: str
+    why: Text
+    client_order_id: ClientOrderId
+    status: Literal["filled", "cancelled", "rejected"]
+    """`rejected` only where none of it filled."""
     at: UtcDatetime
 
 

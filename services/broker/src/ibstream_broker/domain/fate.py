@@ -87,7 +87,7 @@ def fate(
 
 def resending(record: OrderRecord, now: datetime, *, epoch: int) -> Step:
     """Journalled before the order goes out once more; from then on nothing is provable about it."""
-    again = msgspec.structs.replace(record, resent=True, epoch=epoch, missing_since=None)
+    again = msgspec.structs.replace(record, resent=True, epoch=epoch, missing_since=None, unknown_since=None)
     status = advance(record.status, Trigger.RESENT)
     if status is record.status:
         return silently(record, again)

@@ -13,6 +13,7 @@ from decimal import Decimal
 import msgspec
 
 from ibstream.contracts.orders import CHANGED, OrderStatus, Reason
+from ibstream.contracts.system import SettleOrder
 from ibstream_broker.domain.fills import on_commission, on_executed
 from ibstream_broker.domain.inputs import (
     CodeReported,
@@ -46,6 +47,7 @@ __all__ = [
     "moved",
     "published",
     "risen",
+    "settled",
     "status_event",
     "step",
 ]
@@ -79,6 +81,21 @@ def risen(record: OrderRecord, happened: OrderInput) -> bool:
     if record.status is not OrderStatus.FILLED:
         return True
     return isinstance(happened, OrderSeen) and happened.quantity is not None and happened.quantity > record.filled
+
+
+_OUTCOMES = {"filled": Trigger.WHOLE, "cancelled": Trigger.ENDED, "rejected": Trigger.REFUSED}
+
+
+def settled(record: OrderRecord, order: SettleOrder, now: datetime) -> Step:
+    """The outcome that an operator gives an order that stays unknown; no step where it is not the operator's to give.
+
+    Their words are heard again at every start: one that was spoken before the order became unknown means an older state of it.
+    """
+    is_unknown = record.status is OrderStatus.UNKNOWN and (record.unknown_since or order.at) <= order.at
+    if not is_unknown or (order.status == "rejected" and record.filled > 0):
+        return record, ()
+    text = f"settled by {order.who}: {order.why}"
+    return moved_by(record, record, _OUTCOMES[order.status], now, reason=Reason.SETTLED_BY_OPERATOR, text=text)
 
 
 def _on_seen(record: OrderRecord, seen: OrderSeen, now: datetime) -> Step:

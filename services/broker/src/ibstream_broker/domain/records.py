@@ -96,6 +96,8 @@ class OrderRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The ledger: by execution id without its last part, which counts corrections."""
     commissions: frozenset[str] = frozenset()
     """Execution ids whose commission was published."""
+    unknown_since: datetime | None = None
+    """Since when it is unknown without a break; None while it is not. A person's word about it counts from then on."""
     missing_since: datetime | None = None
     """Since when IBKR lists it nowhere."""
 

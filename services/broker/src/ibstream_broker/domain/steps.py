@@ -63,6 +63,7 @@ def moved(
         code=code,
         worked=record.has_worked or status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED),
         missing_since=None if status is not OrderStatus.UNKNOWN else record.missing_since,
+        unknown_since=None if status is not OrderStatus.UNKNOWN else record.unknown_since or now,
         wanted=None if status in FINAL_STATUSES else record.wanted,
     )
     return published(changed, [status_event(changed, now)])

@@ -66,6 +66,11 @@ class Desk:
         await self._at_work.wait()
         await self._reception.take(entries, self._group)
 
+    async def refuse_buried(self, entry: Entry, error: str) -> None:
+        """Refuse by name what goes to the dead letters because nobody could handle it; returns once that is durable."""
+        await self._at_work.wait()
+        await self._reception.refuse_buried(entry, error)
+
     def cancel_every_order(self) -> None:
         """Line up a cancel of every working order; a halt asks for it."""
         for record in self._office.ledger.book.open():

@@ -13,7 +13,7 @@ from itertools import islice, takewhile
 import structlog
 
 from ibstream.bus import Bus, BusUnavailable, Entry, Group
-from ibstream.bus.group import RawEntry
+from ibstream.bus.group import OnBuried, RawEntry
 from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.registry import ORDER_REQUESTS
 from ibstream.runtime.backoff import exponential
@@ -53,10 +53,20 @@ class Intake:
     """Reads `orders:requests` as one consumer of its group, and keeps count of what is on its way."""
 
     def __init__(
-        self, bus: Bus, take: Take, *, consumer: str, clock: Clock, held: Callable[[], bool] = lambda: True
+        self,
+        bus: Bus,
+        take: Take,
+        *,
+        consumer: str,
+        clock: Clock,
+        held: Callable[[], bool] = lambda: True,
+        on_buried: OnBuried | None = None,
     ) -> None:
-        """`held`: whether the slot is still ours. Whoever reads without it takes requests from the broker that holds it."""
-        self._group = Group(bus, ORDER_REQUESTS, consumer=consumer)
+        """`held`: whether the slot is still ours. Whoever reads without it takes requests from the broker that holds it.
+
+        `on_buried` hears of a readable request that goes to the dead letters, so that whoever asked hears of it, too.
+        """
+        self._group = Group(bus, ORDER_REQUESTS, consumer=consumer, on_buried=on_buried)
         self._take = take
         self._clock = clock
         self._held = held

@@ -83,6 +83,19 @@ class Reception:
                     raise AssertionError(f"{other} is not of this stream")
         await self._work(hopeless)
 
+    async def refuse_buried(self, entry: Entry, error: str) -> None:
+        """Answer a request that was delivered again and again and never handled. An order that is journalled already goes on."""
+        request = entry.message
+        if isinstance(request, CancelAllOrders):
+            return  # it names nobody who could be told
+        if isinstance(request, CancelOrder):
+            item = Waiting(request, Lane.CANCEL, "", entry.id, target=request.client_order_id)
+        else:
+            assert isinstance(request, SubmitOrder | SubmitGroup | ModifyOrder | WhatIf)  # noqa: S101 - of this stream
+            item = self._waiting(entry.id, request)
+        item.refuse_all(Refusal(Reason.UNHANDLED, f"{error}; it is among the dead letters"))
+        await self._work([item])
+
     def _take_other(self, item: Waiting, tasks: asyncio.TaskGroup) -> list[Waiting]:
         if len(self) >= self.lanes.waiting_max:
             text = f"{len(self)} requests wait already; send fewer at once"

@@ -242,7 +242,7 @@ class Recovery:
         if office.standing.state is not ConnectionState.READY:
             self._to_resend = True
             return
-        refusal = office.standing.refuses_orders(office.clock.now()) or office.blocked(record.request)
+        refusal = office.standing.refuses_orders(office.clock.now()) or office.blocked(record.request, record)
         if refusal is not None:
             change.step(
                 given_up(

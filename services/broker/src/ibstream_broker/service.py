@@ -18,7 +18,7 @@ from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.base import Message
 from ibstream.contracts.orders import ExternalOrder, OrderStatus, Side
 from ibstream.contracts.registry import SYSTEM_CONTROL
-from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Resume
+from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Resume, SettleOrder
 from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
@@ -40,7 +40,7 @@ from ibstream_broker.domain.inputs import (
     PositionReported,
     PositionsListed,
 )
-from ibstream_broker.domain.lifecycle import risen, step
+from ibstream_broker.domain.lifecycle import risen, settled, step
 from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.reconcile import session_lost
 from ibstream_broker.domain.records import OrderRecord
@@ -127,7 +127,14 @@ class BrokerService:
         self._loaded.clear()
         self._control_known.clear()
         self._tried.clear()
-        intake = Intake(self._bus, self._desk.take, consumer=f"broker-{slot.number}", clock=self._clock, held=slot.held)
+        intake = Intake(
+            self._bus,
+            self._desk.take,
+            consumer=f"broker-{slot.number}",
+            clock=self._clock,
+            held=slot.held,
+            on_buried=self._desk.refuse_buried,
+        )
         self._desk.reopen(intake.done)
 
         async def requests(stop: asyncio.Event) -> None:
@@ -293,7 +300,23 @@ class BrokerService:
                 _log.warning("broker.resumed", who=order.who, why=order.why)
             case AcceptPositions():
                 await self._holdings.accept(order)
+            case SettleOrder():
+                await self._settle(order)
         self._desk.look_again()
+
+    async def _settle(self, order: SettleOrder) -> None:
+        """End an order that stays unknown, as an operator says. At each start these words come again, and mean nothing more."""
+        is_settled = False
+        async with self._ledger.changing() as change:
+            record = change.now(order.client_order_id)
+            if record is not None:
+                is_settled = change.step(settled(record, order, self._clock.now()))
+        what: dict[str, str] = {"order": order.client_order_id, "who": order.who, "why": order.why}
+        if is_settled:
+            _log.warning("broker.order_settled", status=order.status, **what)
+        elif self._control_known.is_set():
+            text = "it has its outcome, is not known, or has not been unknown since before that was said"
+            _log.warning("broker.order_not_settled", text=text, stands=record.status if record else "", **what)
 
     def _enforce_halt(self) -> None:
         """Cancel what works, if a halt asks for it and it can be done now; else it is done when the session is ready."""

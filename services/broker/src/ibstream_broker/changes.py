@@ -125,7 +125,7 @@ class Changes:
         grows = wanted.quantity > record.request.quantity
         return (
             check_terms(wanted, terms)
-            or (self._office.blocked(wanted) if grows else None)
+            or (self._office.blocked(wanted, record) if grows else None)
             or self._office.risk.against_modify(record, wanted, self._office)
         )
 

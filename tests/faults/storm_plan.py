@@ -35,13 +35,11 @@ OFTEN = {
     "request.taken": 20,
     "intent.journalled": 30,
     "order.sent": 30,
-    "cancel.journalled": 3,
-    "cancel.sent": 3,
     "request.acknowledged": 20,
     "input.taken": 40,
     "input.journalled": 40,
-    "recovery.listed": 3,
-    "recovery.journalled": 3,
+    "recovery.listed": 2,
+    "recovery.journalled": 2,
 }
 """How often a broker comes by a point in a second or two, about; at others it is too seldom to be waited for twice."""
 

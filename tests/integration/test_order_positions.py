@@ -58,6 +58,12 @@ async def reconnects(rig: GatewayRig) -> None:
     await rig.ready()
 
 
+async def another_second() -> None:
+    """Executions are told by the second: what follows is not of the same one as the listing before."""
+    later = SYSTEM_CLOCK.now() + timedelta(seconds=1.1)
+    await eventually(lambda: SYSTEM_CLOCK.now() > later, what="another second")
+
+
 def gauge() -> float:
     """The metric of mismatches."""
     [sample] = next(iter(metrics.POSITION_MISMATCHES.collect())).samples
@@ -76,6 +82,7 @@ def test_a_hidden_trade_is_told_and_blocks_what_would_enlarge_until_it_is_accept
             assert (told.symbol, told.con_id, told.by_fills, told.by_ibkr) == ("AAPL", AAPL_ID, 100, 60)
             assert not told.agrees
             assert gauge() == rig.service.details()["position_mismatches"] == 1
+            await another_second()
             await orders.send(
                 submit("buys"),
                 submit("turns", side=Side.SELL, quantity=Decimal(61)),
@@ -204,9 +211,7 @@ def test_fills_while_away_are_recovered_and_no_mismatch(redis_url: str) -> None:
         async with over_gateway(redis_url, state=state) as rig:
             await rig.orders.send(resting("a"))
             await rig.orders.reaches("a", S.SUBMITTED)
-            taken_over_at = SYSTEM_CLOCK.now()
-        later = taken_over_at + timedelta(seconds=1.1)  # executions are told by the second: not the one of the listing
-        await eventually(lambda: SYSTEM_CLOCK.now() > later, what="another second")
+        await another_second()
         record = state.orders.records.find(order_ref="a")
         assert state.orders.told(state.engine.modify(record.perm_id, state.now_ns(), limit_price=Decimal("5000.00")))
         async with over_gateway(redis_url, state=state) as rig:

@@ -1,4 +1,4 @@
-"""What a code says of an order, for executors that find the codes themselves."""
+"""What a code says of an order, whoever executes it."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ibstream.ibkr.codes import CodeClass, Verdict, classify, order_verdict
 from ibstream.runtime.clock import Clock
 from ibstream_broker.adapters import ibkr_inputs as inputs
+from ibstream_broker.adapters.coded import code_reported
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
     CommissionReported,
@@ -110,7 +111,7 @@ class Hearing:
             return
         preview = self._previews.get(request_id)
         if preview is None:
-            self.on_input(inputs.code_reported(request_id, code, text))
+            self.on_input(code_reported(request_id, code, text))
         elif not preview.done() and order_verdict(code, text, acknowledged=False) is not Verdict.ALIVE:
             preview.set_exception(OrderRefused(code, text))
 

@@ -7,11 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING
 
 from ibstream.contracts.orders import OrderType, Side
-from ibstream.ibkr.codes import CodeClass, Verdict, classify, order_verdict
 from ibstream.ibkr.contracts import Increments, from_ib_symbol
 from ibstream_broker.adapters.ibkr_orders import LIMITED, TRAILING, TRIGGERED
 from ibstream_broker.domain.inputs import (
-    CodeReported,
     CommissionReported,
     Executed,
     OrderSeen,
@@ -113,21 +111,6 @@ def commission(report: CommissionReport) -> CommissionReported | None:
         commission=charged,
         currency=report.currency,
         realized_pnl=decimal(report.realizedPNL),
-    )
-
-
-def code_reported(order_id: int, code: int, text: str) -> CodeReported:
-    """From an error on the id of an order."""
-    as_new = order_verdict(code, text, acknowledged=False)
-    return CodeReported(
-        order_id=order_id,
-        code=code,
-        text=text,
-        cancelled=as_new is Verdict.CANCELLED,
-        dead_if_new=as_new is Verdict.DEAD,
-        advice=as_new is Verdict.ALIVE,
-        cancel_refused=classify(code, text) is CodeClass.CANCEL_REJECTED,
-        change_refused=classify(code, text) is CodeClass.MODIFY_REJECTED,
     )
 
 

@@ -29,7 +29,15 @@ from unit.broker.stories import (
 
 from ibstream.contracts.orders import FINAL_STATUSES, CommissionCharged, OrderStatus, Reason
 from ibstream_broker.domain.inputs import Executed, OrderSeen
-from ibstream_broker.domain.reconcile import GONE_AFTER, Reconciliation, external, orphaned, reconcile, session_lost
+from ibstream_broker.domain.reconcile import (
+    GONE_AFTER,
+    Reconciliation,
+    external,
+    link_lost,
+    orphaned,
+    reconcile,
+    session_lost,
+)
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.states import WORDS
 from ibstream_broker.domain.steps import Step
@@ -147,7 +155,7 @@ def test_a_modify_that_was_taken_while_away_shows_in_the_request() -> None:
     assert (after.request.quantity, after.request.limit_price) == (Decimal(60), Decimal("49.50"))
 
 
-@pytest.mark.parametrize("lost", [session_lost, orphaned])
+@pytest.mark.parametrize("lost", [session_lost, orphaned, link_lost])
 @pytest.mark.parametrize("status", list(OrderStatus))
 @pytest.mark.parametrize("acknowledged", [False, True])
 def test_what_the_end_of_a_session_makes_of_each_state(
@@ -155,7 +163,8 @@ def test_what_the_end_of_a_session_makes_of_each_state(
 ) -> None:
     """Unknown is what was sent and not answered: the order, or its cancel. The rest stands.
 
-    Where the session broke off, nothing about such an order is provable any more; where only the broker ended, it may be.
+    Where the session broke off, nothing about such an order is provable any more; where only the broker ended, or the Gateway's
+    link, it may be.
     """
     record = msgspec.structs.replace(working() if acknowledged else sent(), status=status)
     after, events = lost(record, NOW)

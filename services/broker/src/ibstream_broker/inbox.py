@@ -28,11 +28,21 @@ class SessionEnded:
     at: datetime
 
 
+@dataclass(frozen=True)
+class LinkLost:
+    """The Gateway has lost its link to IBKR; the session with it stands."""
+
+    at: datetime
+
+
+Happened = OrderInput | PortfolioInput | LinkLost | SessionEnded
+
+
 class Inbox:
     """A bounded queue that never blocks the socket's callback."""
 
     def __init__(self) -> None:
-        self._inputs: deque[OrderInput | PortfolioInput | SessionEnded] = deque()
+        self._inputs: deque[Happened] = deque()
         self._early: OrderedDict[str, CommissionReported] = OrderedDict()
         self._filled = asyncio.Event()
         self._put_in = 0
@@ -44,7 +54,7 @@ class Inbox:
     def __len__(self) -> int:
         return len(self._inputs)
 
-    def put(self, happened: OrderInput | PortfolioInput | SessionEnded) -> None:
+    def put(self, happened: Happened) -> None:
         """Append; called from callbacks."""
         if len(self._inputs) >= INPUTS_MAX:
             self._drop_one()
@@ -77,14 +87,14 @@ class Inbox:
         """Return when there is something to take."""
         await self._filled.wait()
 
-    def take_some(self, count: int) -> list[OrderInput | PortfolioInput | SessionEnded]:
+    def take_some(self, count: int) -> list[Happened]:
         """The oldest inputs, at most `count`."""
-        taken: list[OrderInput | PortfolioInput | SessionEnded] = []
+        taken: list[Happened] = []
         while len(taken) < count and (happened := self.take()) is not None:
             taken.append(happened)
         return taken
 
-    def take(self) -> OrderInput | PortfolioInput | SessionEnded | None:
+    def take(self) -> Happened | None:
         """The oldest input; None when there is none."""
         if not self._inputs:
             self._filled.clear()

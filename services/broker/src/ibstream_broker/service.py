@@ -42,10 +42,10 @@ from ibstream_broker.domain.inputs import (
 )
 from ibstream_broker.domain.lifecycle import risen, settled, step
 from ibstream_broker.domain.positions import PositionBook
-from ibstream_broker.domain.reconcile import session_lost
+from ibstream_broker.domain.reconcile import link_lost, session_lost
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.holdings import Holdings
-from ibstream_broker.inbox import Inbox, SessionEnded
+from ibstream_broker.inbox import Happened, Inbox, LinkLost, SessionEnded
 from ibstream_broker.intake import Intake
 from ibstream_broker.ledger import Change, OrderLedger
 from ibstream_broker.named import NamedOrders
@@ -72,8 +72,6 @@ _TRIED = frozenset(
     {ConnectionState.READY, ConnectionState.DEGRADED, ConnectionState.BACKING_OFF, ConnectionState.STOPPED}
 )
 """Where the first session, or the first try of one, has led to."""
-
-Happened = OrderInput | PortfolioInput | SessionEnded
 
 _log = structlog.get_logger(__name__)
 
@@ -148,6 +146,8 @@ class BrokerService:
         if state in (ConnectionState.BACKING_OFF, ConnectionState.STOPPED):
             standing.session_since, standing.read_only = None, ""
             self._inbox.put(SessionEnded(self._clock.now()))
+        elif state is ConnectionState.DEGRADED:
+            self._inbox.put(LinkLost(self._clock.now()))
         elif standing.session_since is None and state is ConnectionState.SYNCHRONISING:
             standing.session_since = self._clock.now()
         standing.state, standing.why = state, reason
@@ -228,6 +228,9 @@ class BrokerService:
                     case SessionEnded():
                         for record in self._ledger.book.open():
                             change.step(session_lost(record, happened.at))
+                    case LinkLost():
+                        for record in self._ledger.book.open():
+                            change.step(link_lost(record, happened.at))
                     case PositionReported() | PositionsListed() | AccountValueReported() | PnlReported():
                         reports.append(happened)
                     case _:

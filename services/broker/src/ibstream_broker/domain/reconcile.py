@@ -133,6 +133,14 @@ def orphaned(record: OrderRecord, now: datetime) -> Step:
     return _unanswered(record, now, session_lost=False, text="the broker ended before IBKR acknowledged {}")
 
 
+def link_lost(record: OrderRecord, now: datetime) -> Step:
+    """The Gateway has lost IBKR: whether an order, or its cancel, came through before nobody knows until the link is back.
+
+    The Gateway may keep it and send it then, so nothing becomes provable in this session.
+    """
+    return _unanswered(record, now, session_lost=False, text="the link to IBKR was lost before it acknowledged {}")
+
+
 def _unanswered(record: OrderRecord, now: datetime, *, session_lost: bool, text: str) -> Step:
     answered = record.acknowledged and record.status in (OrderStatus.SUBMITTED, OrderStatus.PARTIALLY_FILLED)
     if record.is_final:

@@ -173,6 +173,9 @@ class Submits:
 
     def still_refused(self, record: OrderRecord) -> Refusal | None:
         """Whether it may no longer be sent, for all that has happened since it was journalled."""
+        current = self._office.ledger.book.get(record.client_order_id)
+        if current is not None and current.is_final:
+            return Refusal(Reason.ORDER_IS_FINAL, f"it is {current.status}")
         return (
             self._office.refuses_now(msgspec.structs.replace(record.request, valid_until=record.valid_until))
             or self._office.not_held()

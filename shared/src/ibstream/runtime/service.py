@@ -34,7 +34,8 @@ from ibstream.runtime.settings import Settings
 from ibstream.runtime.supervise import cancelled, supervise
 
 SLOT_RETRY_S = 0.1
-"""How often a standby asks for the slot: with the lease of 4 s and half a second to load and connect, a take-over takes under 5 s."""
+"""How often a standby asks for the slot. With a lease of 4 s, and half a second to load and connect, it takes over in under
+5 s."""
 SLOT_STEP = 10
 """A replica in slot n uses client id base + role + 10 n."""
 

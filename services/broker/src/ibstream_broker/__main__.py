@@ -23,7 +23,7 @@ SLOTS = 1
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Wire the service and run it until `stop` is set."""
-    arm()
+    arm(live=settings.broker.provider == "ibkr" and not settings.broker.paper_trading)
     port = _port(settings)
     async with (
         Bus(settings.redis.bus_url, client_name="broker") as bus,

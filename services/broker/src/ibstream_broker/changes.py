@@ -18,7 +18,7 @@ from ibstream_broker.domain.lifecycle import Step, moved, published
 from ibstream_broker.domain.modifies import base_of, modify_asked, modify_unsent
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.refusal import Refusal
-from ibstream_broker.domain.validation import check_modify, check_order, check_terms, modified
+from ibstream_broker.domain.validation import check_in_bracket, check_modify, check_order, check_terms, modified
 from ibstream_broker.ledger import Change
 from ibstream_broker.office import Office, Send, placement_of
 from ibstream_broker.ports import Placement
@@ -116,7 +116,11 @@ class Changes:
         return self._office.refuses_modifies(request)
 
     def _against(self, record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
-        refusal = check_order(wanted, now=self._office.clock.now()) or check_modify(record, wanted)
+        refusal = (
+            check_order(wanted, now=self._office.clock.now())
+            or check_modify(record, wanted)
+            or check_in_bracket(record, wanted, self._office.ledger.book.group_of(record))
+        )
         if refusal is not None:
             return refusal
         terms = self._office.port.known_terms(wanted.instrument)
@@ -152,6 +156,7 @@ class Changes:
         fault_point("cancel.sent")
 
     async def _send_modify(self, placement: Placement, session: int) -> None:
+        fault_point("modify.journalled")
         self._office.check_held()
         await self._office.port.modify(placement, session=session)
         metrics.ORDER_REQUESTS.labels("modify", "sent").inc()

@@ -105,6 +105,7 @@ class Inbox:
         """Forget everything: the journal and a snapshot tell it anew."""
         self._inputs.clear()
         self._early.clear()
+        metrics.COMMISSIONS_WAITING.set(0)
         self._filled.clear()
         self.overflowed = False
         self.written(self._put_in - self._written)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
+import structlog
+
 from ibstream.bus import Entry
 from ibstream.bus.reader import entry_order
 from ibstream.contracts.orders import (
@@ -26,6 +28,8 @@ from ibstream_broker.domain.validation import validate_change, validate_group, v
 from ibstream_broker.lookups import Lookups
 from ibstream_broker.office import Office
 from ibstream_broker.submits import orders_of
+
+_log = structlog.get_logger(__name__)
 
 _CANCELLED_UNSENT = Refusal(Reason.CANCEL_REQUESTED, "cancelled before it was sent")
 _OTHER_CANCELLED = Refusal(Reason.GROUP_REFUSED, "another order of its group was cancelled before it was sent")
@@ -86,8 +90,9 @@ class Reception:
     async def refuse_buried(self, entry: Entry, error: str) -> None:
         """Answer a request that was delivered again and again and never handled. An order that is journalled already goes on."""
         request = entry.message
-        if isinstance(request, CancelAllOrders):
-            return  # it names nobody who could be told
+        if isinstance(request, CancelAllOrders):  # it names no order whose strategy could be told
+            _log.error("broker.cancel_all_buried", strategy=request.strategy, symbol=request.symbol, error=error)
+            return
         if isinstance(request, CancelOrder):
             item = Waiting(request, Lane.CANCEL, "", entry.id, target=request.client_order_id)
         else:

@@ -67,7 +67,8 @@ class RiskDesk:
         question = self._question(wanted, office)
         left = max(record.request.quantity, record.modify_quantity or ZERO) - record.filled
         without = with_working(question.exposure, record.request, -left)
-        closes = record.link is not None and bool(record.link.parent)
+        is_exit = record.link is not None and bool(record.link.parent)
+        closes = is_exit and wanted.quantity <= record.request.quantity  # one that grows could turn the position over
         judged = Question(
             request=wanted,
             terms=question.terms,

@@ -23,6 +23,7 @@ POINTS: Final = (
     "intent.journalled",  # promised, not sent
     "group.partly_sent",  # one order of a group sent, the others not
     "order.sent",  # sent, its request not acknowledged
+    "modify.journalled",  # asked for, not sent
     "modify.sent",
     "cancel.journalled",  # asked for, not sent
     "cancel.sent",
@@ -41,11 +42,13 @@ _armed: dict[str, int] = {}
 _signals: dict[str, signal.Signals] = {}
 
 
-def arm() -> None:
-    """Read the environment; called once by a process that has fault points. Raises `ConfigurationError`."""
+def arm(*, live: bool = False) -> None:
+    """Read the environment; called once by a process that has fault points. Raises `ConfigurationError`, always where `live`."""
     wanted = os.environ.get(VARIABLE, "")
     if not wanted:
         return
+    if live:
+        raise ConfigurationError(f"{VARIABLE} is set, and this process trades real money: unset it")
     found = _WANTED.fullmatch(wanted)
     if found is None or found["name"] not in POINTS:
         raise ConfigurationError(

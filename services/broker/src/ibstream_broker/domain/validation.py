@@ -9,7 +9,7 @@ Every refusal is one reason of the contract's closed list and a sentence that sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ import msgspec
 from ibstream.contracts.orders import (
     CancelAllOrders,
     CancelOrder,
+    GroupKind,
     ModifyOrder,
     OrderStatus,
     OrderType,
@@ -45,6 +46,7 @@ from ibstream_broker.domain.terms import Terms
 
 __all__ = [
     "check_account",
+    "check_in_bracket",
     "check_modify",
     "check_order",
     "check_terms",
@@ -165,6 +167,23 @@ def check_modify(record: OrderRecord, wanted: SubmitOrder) -> Refusal | None:
     if wanted.quantity <= record.filled:
         return Refusal(Reason.INVALID_QUANTITY, f"{shown(record.filled)} are filled already: cancel the rest instead")
     return _check_changed_time(record, wanted.time_in_force)
+
+
+def check_in_bracket(record: OrderRecord, wanted: SubmitOrder, group: Sequence[OrderRecord]) -> Refusal | None:
+    """A bracket's exits stay no larger than its parent, whichever of them is changed. `group`: its members at hand."""
+    if record.link is None or record.link.kind is not GroupKind.BRACKET:
+        return None
+    if record.link.parent:
+        parent = next((one for one in group if one.client_order_id == record.link.parent), None)
+        if parent is not None and wanted.quantity > max(parent.request.quantity, parent.filled):
+            text = f"an exit of {shown(wanted.quantity)} is more than its parent's {shown(parent.request.quantity)}"
+            return Refusal(Reason.INVALID_QUANTITY, text)
+        return None
+    exits = [one.request.quantity for one in group if one.link is not None and one.link.parent and not one.is_final]
+    if exits and wanted.quantity < max(exits):
+        text = f"its exits are for {shown(max(exits))}: make them smaller first, or cancel them"
+        return Refusal(Reason.INVALID_QUANTITY, text)
+    return None
 
 
 def _check_changed_time(record: OrderRecord, wanted: TimeInForce) -> Refusal | None:

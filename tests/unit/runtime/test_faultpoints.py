@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ibstream.runtime.faultpoints import POINTS, VARIABLE
+from ibstream.runtime.errors import ConfigurationError
+from ibstream.runtime.faultpoints import POINTS, VARIABLE, arm
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 DEADLINE_S = 30
@@ -114,3 +115,12 @@ def test_every_point_is_passed_in_the_code() -> None:
     for file in (REPOSITORY / "services").rglob("*.py"):
         named.update(CALL.findall(file.read_text(encoding="utf-8")))
     assert set(named) == set(POINTS)
+
+
+def test_a_process_that_trades_real_money_has_no_fault_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It refuses to start rather than die as told; without the variable it starts."""
+    monkeypatch.setenv(VARIABLE, "order.sent")
+    with pytest.raises(ConfigurationError, match="real money"):
+        arm(live=True)
+    monkeypatch.delenv(VARIABLE)
+    arm(live=True)

@@ -13,12 +13,9 @@ import contextlib
 
 import structlog
 
-from ibstream.bus import Bus, StreamReader
-from ibstream.bus.reader import BEGINNING
-from ibstream.contracts.base import Message
+from ibstream.bus import Bus
 from ibstream.contracts.orders import ExternalOrder, OrderStatus, Side
-from ibstream.contracts.registry import SYSTEM_CONTROL
-from ibstream.contracts.system import AcceptPositions, ConnectionState, Halt, Resume, SettleOrder
+from ibstream.contracts.system import ConnectionState
 from ibstream.ibkr.codes import CodeClass, classify
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
@@ -28,6 +25,7 @@ from ibstream.runtime.service import Slot, Worker
 from ibstream.runtime.supervise import unless
 from ibstream_broker.adapters.quotes import LastQuotes
 from ibstream_broker.configured import BrokerOptions
+from ibstream_broker.control import Control
 from ibstream_broker.desk import Desk
 from ibstream_broker.domain.gate import Standing
 from ibstream_broker.domain.inputs import (
@@ -40,7 +38,7 @@ from ibstream_broker.domain.inputs import (
     PositionReported,
     PositionsListed,
 )
-from ibstream_broker.domain.lifecycle import risen, settled, step
+from ibstream_broker.domain.lifecycle import risen, step
 from ibstream_broker.domain.positions import PositionBook
 from ibstream_broker.domain.reconcile import link_lost, session_lost
 from ibstream_broker.domain.records import OrderRecord
@@ -54,12 +52,6 @@ from ibstream_broker.portfolio import Portfolio
 from ibstream_broker.ports import BrokerPort
 from ibstream_broker.recovery import Recovery
 from ibstream_broker.risk_desk import RiskDesk
-
-CONTROL_BLOCK_S = 0.5
-"""How long a read of `system:control` waits for something new."""
-
-CONTROL_FIRST_BLOCK_S = 0.01
-"""The same, until one comes back without entries: then the broker knows where things stand, and orders wait for that."""
 
 FIRST_TRY_S = 5.0
 """How long requests that a broker finds when it becomes the active one may wait for its first session. Those of the time
@@ -102,6 +94,7 @@ class BrokerService:
         )
         self._holdings = Holdings(self._office, Portfolio(bus), blocking=options.mismatch_blocks)
         self._desk = Desk(self._office, waiting_max=options.waiting_max)
+        self._control = Control(bus, self._office, self._holdings, self._desk)
         self._recovery = Recovery(
             self._office,
             self._holdings,
@@ -111,7 +104,6 @@ class BrokerService:
             look_again=self._desk.look_again,
         )
         self._loaded = asyncio.Event()
-        self._control_known = asyncio.Event()
         self._tried = asyncio.Event()
         port.listen(self._inbox.put)
 
@@ -123,7 +115,7 @@ class BrokerService:
         self._inbox.clear()
         self._named.clear()
         self._loaded.clear()
-        self._control_known.clear()
+        self._control.known.clear()
         self._tried.clear()
         intake = Intake(
             self._bus,
@@ -155,7 +147,7 @@ class BrokerService:
             self._tried.set()
         if state is ConnectionState.READY:
             self._recovery.on_ready()
-            self._enforce_halt()
+            self._control.enforce_halt()
         self._desk.look_again()
 
     def details(self) -> dict[str, int | float | str]:
@@ -180,7 +172,7 @@ class BrokerService:
 
     async def _work_off_requests(self, intake: Intake, stop: asyncio.Event) -> None:
         await self._loaded.wait()
-        await self._control_known.wait()
+        await self._control.known.wait()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FIRST_TRY_S):
                 await unless(stop, self._tried.wait())
@@ -192,7 +184,7 @@ class BrokerService:
     async def _recover(self, stop: asyncio.Event) -> None:
         await self._loaded.wait()
         await unless(
-            stop, self._control_known.wait()
+            stop, self._control.known.wait()
         )  # nothing is sent again while nobody knows whether trading is halted
         await self._recovery.run(stop)
 
@@ -279,50 +271,5 @@ class BrokerService:
         self._desk.put_down(record)
 
     async def _follow_control(self, stop: asyncio.Event) -> None:
-        """Halt, resume and more, from the first entry on: a halt outlives every restart."""
         await self._loaded.wait()
-        async with StreamReader(self._bus, {SYSTEM_CONTROL: BEGINNING}) as control:
-            while not stop.is_set():
-                block_s = CONTROL_BLOCK_S if self._control_known.is_set() else CONTROL_FIRST_BLOCK_S
-                entries = await self._ledger.persist(lambda: control.read(block_s=block_s))  # noqa: B023 - called at once
-                for entry in entries:
-                    await self._obey(entry.message)
-                if not entries and not self._control_known.is_set():
-                    self._control_known.set()
-                    self._enforce_halt()
-
-    async def _obey(self, order: Message) -> None:
-        match order:
-            case Halt():
-                self.standing.halt = order
-                _log.warning("broker.halted", who=order.who, why=order.why, cancel_orders=order.cancel_orders)
-                if self._control_known.is_set():
-                    self._enforce_halt()
-            case Resume():
-                self.standing.halt = None
-                _log.warning("broker.resumed", who=order.who, why=order.why)
-            case AcceptPositions():
-                await self._holdings.accept(order)
-            case SettleOrder():
-                await self._settle(order)
-        self._desk.look_again()
-
-    async def _settle(self, order: SettleOrder) -> None:
-        """End an order that stays unknown, as an operator says. At each start these words come again, and mean nothing more."""
-        is_settled = False
-        async with self._ledger.changing() as change:
-            record = change.now(order.client_order_id)
-            if record is not None:
-                is_settled = change.step(settled(record, order, self._clock.now()))
-        what: dict[str, str] = {"order": order.client_order_id, "who": order.who, "why": order.why}
-        if is_settled:
-            _log.warning("broker.order_settled", status=order.status, **what)
-        elif self._control_known.is_set():
-            text = "it has its outcome, is not known, or has not been unknown since before that was said"
-            _log.warning("broker.order_not_settled", text=text, stands=record.status if record else "", **what)
-
-    def _enforce_halt(self) -> None:
-        """Cancel what works, if a halt asks for it and it can be done now; else it is done when the session is ready."""
-        halt, is_ready = self.standing.halt, self.standing.state is ConnectionState.READY
-        if halt is not None and halt.cancel_orders and is_ready and self._control_known.is_set():
-            self._desk.cancel_every_order()
+        await self._control.follow(stop)

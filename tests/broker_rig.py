@@ -22,7 +22,7 @@ from ibstream.contracts.orders import (
     Reason,
     RequestRefused,
 )
-from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS
+from ibstream.contracts.registry import ORDER_EVENTS, ORDER_REQUESTS, SYSTEM_CONTROL
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.backoff import constant
 from ibstream.runtime.clock import SYSTEM_CLOCK
@@ -158,8 +158,9 @@ async def running(
             yield Rig(host, service, port, Orders(tests))
         finally:
             stop.set()
-            with contextlib.suppress(BusUnavailable):  # an entry that nobody knows ends the consumer's wait for one
-                await tests.call(tests.redis.xadd(ORDER_REQUESTS.name, {"type": "tests.wake", "data": "{}"}))
+            with contextlib.suppress(BusUnavailable):
+                for stream in (ORDER_REQUESTS, SYSTEM_CONTROL):  # an entry of a type that nobody knows ends a reader's wait
+                    await tests.call(tests.redis.xadd(stream.name, {"type": "tests.wake", "data": "{}"}))
             async with asyncio.timeout(15):
                 await serving
 

@@ -7,28 +7,26 @@ never reached the Gateway are sent again, with the same id, once the gate is ope
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 
 import structlog
 
-from ibstream.contracts.orders import ExternalOrder, OrderStatus, Reason, Side
+from ibstream.contracts.orders import ExternalOrder, OrderStatus, Side
 from ibstream.contracts.system import ConnectionState
 from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.faultpoints import fault_point
 from ibstream.runtime.supervise import unless
-from ibstream_broker.domain.checks.times import check_expiry
 from ibstream_broker.domain.exposure import ZERO
-from ibstream_broker.domain.fate import Decision, Fate, fate, given_up, resending
+from ibstream_broker.domain.fate import Decision, Fate, fate, given_up
 from ibstream_broker.domain.inputs import OrderSeen
 from ibstream_broker.domain.reconcile import Reconciliation, orphaned, reconcile, session_lost
 from ibstream_broker.domain.records import OrderRecord
-from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.holdings import Holdings
 from ibstream_broker.ledger import Change
-from ibstream_broker.office import Office, placement_of
-from ibstream_broker.ports import InstrumentRefused
+from ibstream_broker.office import Office
+from ibstream_broker.resends import Resends
 
 SOON_S = 5.0
 """How soon orders without a clear answer are looked up, while the session is ready; ever more rarely after that."""
@@ -70,7 +68,7 @@ class Recovery:
         self._soon = asyncio.Event()
         self._missed = False
         self._to_cancel: list[str] = []
-        self._to_resend = False
+        self._resends = Resends(office)
 
     async def load(self) -> None:
         """Begin anew from the journal.
@@ -102,7 +100,7 @@ class Recovery:
         for client_order_id in self._to_cancel:
             self._cancel(client_order_id)
         self._to_cancel.clear()
-        if self._to_resend:
+        if self._resends.wait_for_gate:
             self._office.catching_up = True
             self._soon.set()
 
@@ -164,7 +162,7 @@ class Recovery:
         if office.port.session != session:
             raise GatewayUnavailable("the session ended while its lists were looked at")
         lists = Reconciliation(snapshot, epoch=office.epoch)
-        self._to_resend = False
+        self._resends.wait_for_gate = False
         resend: list[OrderRecord] = []
         cancel: list[OrderRecord] = []
         async with office.ledger.changing() as change:
@@ -179,7 +177,7 @@ class Recovery:
             change.durable = bool(resend)
         fault_point("recovery.journalled")
         _log.info("broker.reconciled", orders=len(fit), missed=len(missed), resent=len(resend))
-        await self._send_again(resend)
+        await self._resends.send(resend)
         await self._tell_strangers(lists)
         await self._holdings.compare(snapshot, is_connect=is_connect)
         self._to_cancel += [record.client_order_id for record in cancel]
@@ -224,7 +222,7 @@ class Recovery:
             change.step(given_up(record, decision, now))
             return
         if decision.fate is Fate.RESEND:
-            self._resend_or_refuse(change, record, resend)
+            resend.extend(self._resends.stage(change, record))
             return
         change.step(reconcile(record, lists, now))
         after = change.now(record.client_order_id) or record
@@ -235,71 +233,6 @@ class Recovery:
                 "broker.twin_orders", order=record.client_order_id, perm_ids=[o.perm_id for o in lists.twins(record)]
             )
             cancel.append(after)
-
-    def _resend_or_refuse(self, change: Change, record: OrderRecord, resend: list[OrderRecord]) -> None:
-        """While the gate is not open it is left as it is: with the session ready it is looked at again at once."""
-        office = self._office
-        if office.standing.state is not ConnectionState.READY:
-            self._to_resend = True
-            return
-        refusal = office.standing.refuses_orders(office.clock.now()) or office.blocked(record.request, record)
-        if refusal is not None:
-            change.step(
-                given_up(
-                    record, Decision(fate=Fate.REJECT, reason=refusal.reason, text=refusal.text), office.clock.now()
-                )
-            )
-            return
-        change.step(resending(record, office.clock.now(), epoch=office.epoch))
-        resend.append(change.now(record.client_order_id) or record)
-
-    async def _send_again(self, records: Sequence[OrderRecord]) -> None:
-        """Members of a group in the order in which they were first sent: their order ids say it.
-
-        Looked at once more right before each goes out: a cancel, a halt or the end of its time may have come since.
-        """
-        if records:
-            async with self._office.sending:
-                await self._send_each_again(records)
-
-    async def _send_each_again(self, records: Sequence[OrderRecord]) -> None:
-        office = self._office
-        session = office.port.session
-        for record in sorted(records, key=lambda one: one.order_id):
-            fault_point("resend.journalled")
-            try:
-                await office.port.terms(record.request.instrument)
-                await office.port.room()
-                refusal = self._no_longer(record)
-                if refusal is None:
-                    office.check_held()
-                    await office.port.place(placement_of(record), session=session)
-            except InstrumentRefused as error:
-                refusal = Refusal(error.reason, error.text)
-            except ConnectionError as error:
-                _log.warning("broker.not_sent_again", order=record.client_order_id, error=str(error))
-                return
-            if refusal is not None:
-                await self._give_up(record, refusal)
-                continue
-            metrics.ORDERS_RESENT.inc()
-            _log.warning("broker.order_sent_again", order=record.client_order_id, order_id=record.order_id)
-
-    def _no_longer(self, record: OrderRecord) -> Refusal | None:
-        """Why an order that was to be sent again must not be any more."""
-        office, now = self._office, self._office.clock.now()
-        current = office.ledger.book.get(record.client_order_id) or record
-        if current.is_final or current.cancel_requested:
-            return Refusal(Reason.CANCEL_REQUESTED, "cancelled before it reached the Gateway")
-        late = check_expiry(record.valid_until, now=now) if record.valid_until is not None else None
-        return office.standing.refuses_orders(now) or late
-
-    async def _give_up(self, record: OrderRecord, refusal: Refusal) -> None:
-        async with self._office.ledger.changing() as change:
-            current = change.now(record.client_order_id) or record
-            if not current.is_final:
-                decision = Decision(fate=Fate.REJECT, reason=refusal.reason, text=refusal.text)
-                change.step(given_up(current, decision, self._office.clock.now()))
 
     def _uncancelled(self, lists: Reconciliation) -> list[OrderRecord]:
         """Orders that work although their end was asked for: the cancel may have been lost with the session."""

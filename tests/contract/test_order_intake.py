@@ -14,11 +14,18 @@ from support import eventually, run
 
 from ibstream.bus import Bus, Entry
 from ibstream.bus.group import DEAD_LETTER_BYTES_MAX, MAX_DELIVERIES
+from ibstream.contracts.orders import SubmitOrder
 from ibstream.contracts.registry import ORDER_REQUESTS
 from ibstream_broker import intake as intake_module
 from ibstream_broker.intake import Intake
 
 CONSUMER = "broker-0"
+
+
+@pytest.fixture(autouse=True)
+def _short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stop waits for the read that is under way."""
+    monkeypatch.setattr(intake_module, "BLOCK_S", 0.05)
 
 
 @dataclass
@@ -185,6 +192,18 @@ async def _dies_or_goes_on(bus: Bus, taker: Taker) -> bool:
     return False
 
 
+SUBMIT = (
+    b'{"client_order_id":"%s","strategy":"%s","instrument":{"symbol":"AAPL"},"side":"BUY","quantity":"10",'
+    b'"order_type":"MKT","requested_at":"2026-11-23T14:30:00Z"}'
+)
+"""An order by its id and its strategy."""
+
+
+def test_the_orders_below_are_bad_for_what_they_name_alone() -> None:
+    """With an id and a strategy of ordinary size the same bytes are an order."""
+    assert isinstance(ORDER_REQUESTS.codec().decode(b"orders.submit.v1", SUBMIT % (b"a-1", b"test")), SubmitOrder)
+
+
 BAD = {
     "undecodable": {"type": "orders.cancel.v1", "data": b"{"},
     "no id": {"type": "orders.cancel.v1", "data": b'{"requested_at":"2026-11-23T14:30:00Z"}'},
@@ -199,6 +218,9 @@ BAD = {
     "not text": {"type": "orders.cancel.v1", "data": b"\xff\xfe"},
     "no data": {"type": "orders.cancel.v1", "other": b"x"},
     "10 MB": {"type": "orders.cancel.v1", "data": b'{"client_order_id":"' + b"x" * 10_000_000 + b'"}'},
+    "order with a long id": {"type": "orders.submit.v1", "data": SUBMIT % (b"x" * 33, b"test")},
+    "order whose id is not ascii": {"type": "orders.submit.v1", "data": SUBMIT % ("é".encode(), b"test")},
+    "order of 10 MB": {"type": "orders.submit.v1", "data": SUBMIT % (b"a-1", b"x" * 10_000_000)},
     "deep": {"type": "orders.cancel.v1", "data": b"[" * 100_000},
 }
 

@@ -44,6 +44,9 @@ S = OrderStatus
 FLOOD = int(os.environ.get("IBSTREAM_TEST_FLOOD", "20000"))
 """Requests in the flood. 100,000 of them take about two minutes."""
 
+GROWTH_KB = 15_000
+"""What the second half of the flood may add to the broker's memory."""
+
 
 def test_cancels_overtake_a_queue_of_500_orders(redis_url: str) -> None:
     """A cancel asked for after them goes out with the next message, and not half a minute later."""
@@ -90,7 +93,10 @@ def test_a_strategy_with_300_requests_does_not_starve_one_with_one(redis_url: st
 
 
 def test_a_flood_of_requests_has_a_reason_each_and_takes_bounded_memory(redis_url: str, tmp_path: Path) -> None:
-    """A few wait, the others are refused at once; all in one process whose memory stays where it was."""
+    """A few wait, the others are refused at once; the second half of the flood finds as much memory as the first has left.
+
+    The environment's IBSTREAM_TEST_FLOOD says how many requests.
+    """
 
     async def scenario() -> None:
         async with Bus(redis_url, client_name="test") as bus:
@@ -108,12 +114,14 @@ def test_a_flood_of_requests_has_a_reason_each_and_takes_bounded_memory(redis_ur
                 await broker.start()
                 await orders.send(submit("first"))
                 await orders.outcome("first", within_s=20)
-                before_kb = _memory_kb(broker.pid)
                 kinds = (submit, resting)
                 flood: list[OrderRequest] = [kinds[number % 2](f"o-{number}") for number in range(FLOOD)]
-                await pour(bus, flood)
-                await eventually(lambda: all_acknowledged(bus), within_s=FLOOD / 100, what="the end of the flood")
-                assert _memory_kb(broker.pid) - before_kb < 150_000
+                after_kb = []
+                for half in (flood[: FLOOD // 2], flood[FLOOD // 2 :]):
+                    await pour(bus, half)
+                    await eventually(lambda: all_acknowledged(bus), within_s=FLOOD / 100, what="the end of the flood")
+                    after_kb.append(_memory_kb(broker.pid))
+                assert after_kb[1] - after_kb[0] < GROWTH_KB, after_kb
                 await _check_flood(bus)
                 await orders.send(submit("last", side=Side.SELL))
                 assert (await orders.outcome("last")).status is S.FILLED
@@ -195,7 +203,7 @@ def test_what_waits_too_long_expires_unsent(redis_url: str) -> None:
             assert (last.status, last.reason, last.order_id) == (S.REJECTED, Reason.EXPIRED, 0)
             sent = rig.placed()
             assert sent == names[: len(sent)]
-            assert 1 <= len(sent) <= 6
+            assert 1 <= len(sent) <= 8
             for name in names[len(sent) :]:
                 assert (await rig.orders.outcome(name)).reason is Reason.EXPIRED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import msgspec
 import structlog
@@ -12,17 +11,17 @@ from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import CancelAllOrders, CancelOrder, ModifyOrder, OrderStatus, Reason, SubmitOrder
 from ibstream.runtime import metrics
 from ibstream.runtime.faultpoints import fault_point
-from ibstream_broker.domain.interest import unrouted, with_legs
+from ibstream_broker.domain.interest import with_legs
 from ibstream_broker.domain.lanes import Lane, Waiting
 from ibstream_broker.domain.lifecycle import Step, moved, published
 from ibstream_broker.domain.modifies import base_of, modify_asked, modify_unsent
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.requests import orders_of
 from ibstream_broker.domain.validation import check_in_bracket, check_modify, check_order, check_terms, modified
 from ibstream_broker.ledger import Change
 from ibstream_broker.office import Office, Send, placement_of
 from ibstream_broker.ports import Placement
-from ibstream_broker.submits import orders_of
 
 _log = structlog.get_logger(__name__)
 
@@ -182,46 +181,12 @@ class Changes:
             change.step(moved(undone, status, self._office.clock.now()))
         self._office.refuse(change, request, before.client_order_id, refusal, change.now(before.client_order_id))
 
-    @staticmethod
-    def fitting(request: CancelAllOrders, account: str) -> Fitting:
-        """What a cancel of all that fits is about."""
-        return Fitting(request, account)
-
     def instruments_of(self, item: Waiting) -> tuple[Instrument, ...]:
         """The instruments that must be known before the request's turn comes."""
         if item.lane is Lane.MODIFY:
             record = self._office.ledger.book.get(item.target)
             return () if record is None else (record.request.instrument,)
         return tuple(one for order in orders_of(item.request) for one in with_legs(order.instrument))
-
-
-@dataclass(frozen=True)
-class Fitting:
-    """Tells which orders a cancel-all is about."""
-
-    request: CancelAllOrders
-    own_account: str
-
-    def order(self, order: SubmitOrder) -> bool:
-        """Whether an order fits that is not sent yet."""
-        return self._fits(order, order.account or self.own_account)
-
-    def record(self, record: OrderRecord) -> bool:
-        """Whether a journalled order fits."""
-        return self._fits(record.request, record.account)
-
-    def waiting(self, item: Waiting) -> bool:
-        """Whether any of the new orders of a waiting request fits."""
-        return bool(item.client_order_ids) and any(self.order(order) for order in orders_of(item.request))
-
-    def _fits(self, order: SubmitOrder, account: str) -> bool:
-        wanted = self.request
-        return (
-            wanted.strategy in ("", order.strategy)
-            and wanted.symbol in ("", order.instrument.symbol)
-            and wanted.account in ("", account)
-            and (wanted.instrument is None or unrouted(wanted.instrument) == unrouted(order.instrument))
-        )
 
 
 def _not_workable(record: OrderRecord | None, account: str) -> Refusal | None:

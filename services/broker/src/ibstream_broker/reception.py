@@ -22,12 +22,13 @@ from ibstream.contracts.orders import (
     WhatIf,
 )
 from ibstream_broker.changes import Changes
+from ibstream_broker.domain.fitting import Fitting
 from ibstream_broker.domain.lanes import Lane, Lanes, Waiting
 from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.requests import orders_of
 from ibstream_broker.domain.validation import validate_change, validate_group, validate_submit, validate_what_if
 from ibstream_broker.lookups import Lookups
 from ibstream_broker.office import Office
-from ibstream_broker.submits import orders_of
 
 _log = structlog.get_logger(__name__)
 
@@ -193,7 +194,7 @@ class Reception:
     async def _take_cancel_all(self, entry_id: str, request: CancelAllOrders) -> None:
         """Every order asked for before, also where this is heard twice: those that wait are dropped, the others get a cancel
         each."""
-        fits = Changes.fitting(request, self._office.port.account)
+        fits = Fitting(request, self._office.port.account)
         asked_at = entry_order(entry_id)
         waiting = self.lanes.matching(fits.waiting) + self._lookups.matching(fits.waiting)
         waiting = [item for item in waiting if entry_order(item.entry_id) < asked_at]

@@ -10,13 +10,11 @@ import structlog
 
 from ibstream.contracts.orders import (
     GroupKind,
-    OrderRequest,
     OrderStatus,
     Reason,
     RiskCheck,
     SubmitGroup,
     SubmitOrder,
-    WhatIf,
 )
 from ibstream.runtime import metrics
 from ibstream.runtime.faultpoints import fault_point
@@ -24,24 +22,12 @@ from ibstream_broker.domain.lanes import Waiting
 from ibstream_broker.domain.lifecycle import moved, published, status_event
 from ibstream_broker.domain.records import Link, OrderRecord
 from ibstream_broker.domain.refusal import Refusal
+from ibstream_broker.domain.requests import orders_of
 from ibstream_broker.domain.validation import check_account, check_terms, expiry_of, refusals_of
 from ibstream_broker.ledger import Change
 from ibstream_broker.office import Office, Room, Send, placement_of
 
 _log = structlog.get_logger(__name__)
-
-
-def orders_of(request: OrderRequest) -> tuple[SubmitOrder, ...]:
-    """The new orders that a request is about."""
-    match request:
-        case SubmitOrder():
-            return (request,)
-        case SubmitGroup():
-            return request.orders
-        case WhatIf():
-            return (request.order,)
-        case _:
-            return ()
 
 
 class Submits:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self, cast
+from typing import cast
 
 import structlog
 
@@ -11,10 +11,10 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
 
 TTL_S = 4.0
-"""A lease not renewed for this long is free. With the retry below, a take-over takes at most 5 s."""
+"""A lease not renewed for this long is free. How soon a standby asks again, and so the length of a take-over: `SLOT_RETRY_S` in
+`ibstream.runtime.service`."""
 
 RENEW_INTERVAL_S = 1.0
-RETRY_INTERVAL_S = 0.5
 
 COUNTER_KEY = "lease:counter"
 """The token given last, of all leases: what a token guards outlives a lease's name, which changes with the Gateway's address.
@@ -92,12 +92,6 @@ class Lease:
         self.token = cast("int", token)
         self._trusted_until = asked_at + self._ttl_s
         return self.held  # an answer that took longer than the lease lasts is worth nothing
-
-    async def acquire(self) -> Self:
-        """Wait until it is free, and take it; raise as `Bus.call` does."""
-        while not await self.try_acquire():
-            await self._clock.sleep(RETRY_INTERVAL_S)
-        return self
 
     async def keep(self) -> None:
         """Renew for ever; raise `LeaseLost` as soon as it cannot be trusted any more."""

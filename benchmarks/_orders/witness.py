@@ -26,7 +26,6 @@ BLOCK_MS = 1000
 READ_AT_ONCE = 256
 READ_BYTES = 1 << 16
 PLACE_ORDER, ALL_OPEN_ORDERS = b"3", b"16"
-ID_FIELD = 1
 NAMES = b"bench-"
 """What the order references of the benchmark begin with."""
 LISTS_ASKED = "lists"

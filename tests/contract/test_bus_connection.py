@@ -36,10 +36,7 @@ def test_values_and_hashes(redis_url: str) -> None:
             assert await bus.hash("h") == {}
             await bus.set_fields("h", {"a": b"1", "b": b"2"})
             await bus.set_fields("h", {})
-            await bus.replace_hash("h", {"b": b"3"})
-            assert await bus.hash("h") == {b"b": b"3"}
-            await bus.replace_hash("h", {})
-            assert await bus.hash("h") == {}
+            assert await bus.hash("h") == {b"a": b"1", b"b": b"2"}
             assert await bus.members("s") == set()
 
     run(scenario())
@@ -126,7 +123,7 @@ def test_a_server_that_cannot_write_now_is_unavailable(private_server: Servers) 
             with pytest.raises(BusUnavailable, match="NOREPLICAS"):
                 await bus.put("k", b"v")
             with pytest.raises(BusUnavailable, match="NOREPLICAS"):
-                await bus.replace_hash("h", {"a": b"1"})
+                await Publisher(bus).publish(DATA_JOBS.named("j-1"), cancel("a"))
 
     run(scenario())
 

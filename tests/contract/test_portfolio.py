@@ -69,7 +69,7 @@ def test_changes_are_told_once_and_the_latest_stands_in_the_hashes(redis_url: st
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
             for one in (AAPL, CASH, AAPL, CASH, position("AAPL", 150, 1), CASH):
-                await portfolio.tell(one, NOW)
+                await portfolio.tell_all([one], NOW)
             assert await told(bus) == [("AAPL", 100), ("TotalCashValue", "1000.00"), ("AAPL", 150)]
             assert await held(bus) == {"AAPL": 150}
             assert list(await bus.hash(account_key("DU1"))) == [b"TotalCashValue:USD"]
@@ -84,10 +84,10 @@ def test_what_was_closed_while_away_is_told_and_gone_from_the_hash(redis_url: st
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
             for one in (AAPL, MSFT):
-                await portfolio.tell(one, NOW)
-            await portfolio.tell(PositionsListed(account="DU1", positions=[MSFT]), NOW)
+                await portfolio.tell_all([one], NOW)
+            await portfolio.tell_all([PositionsListed(account="DU1", positions=[MSFT])], NOW)
             assert await held(bus) == {"MSFT": -20}
-            await portfolio.tell(AAPL, NOW)
+            await portfolio.tell_all([AAPL], NOW)
             assert await told(bus) == [("AAPL", 100), ("MSFT", -20), ("AAPL", 0), ("AAPL", 100)]
             assert await held(bus) == {"AAPL": 100, "MSFT": -20}
 
@@ -99,11 +99,11 @@ def test_a_list_of_positions_replaces_what_an_earlier_broker_left(redis_url: str
 
     async def scenario() -> None:
         async with Bus(redis_url, client_name="test") as bus:
-            await Portfolio(bus).tell(AAPL, NOW)
+            await Portfolio(bus).tell_all([AAPL], NOW)
             other = msgspec.structs.replace(AAPL, account="DU2")
-            await Portfolio(bus).tell(other, NOW)
+            await Portfolio(bus).tell_all([other], NOW)
             successor = Portfolio(bus)
-            await successor.tell(PositionsListed(account="DU1", positions=[MSFT]), NOW)
+            await successor.tell_all([PositionsListed(account="DU1", positions=[MSFT])], NOW)
             assert await held(bus) == {"MSFT": -20}
             assert await bus.hash(positions_key("DU2"))
 
@@ -120,7 +120,7 @@ def test_a_batch_of_every_kind_is_one_command(redis_url: str) -> None:
     async def scenario() -> None:
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
-            await portfolio.tell(position("SPY", 1, 9), NOW)  # the script is sent once
+            await portfolio.tell_all([position("SPY", 1, 9)], NOW)  # the script is sent once
             before = await commands(bus)
             await portfolio.tell_all([AAPL, CASH, PNL, MISMATCH, MSFT], NOW)
             assert await commands(bus) == before + 1
@@ -148,7 +148,7 @@ def test_what_is_sold_goes_from_the_hash_and_is_told(redis_url: str) -> None:
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
             await portfolio.tell_all([AAPL, MSFT], NOW)
-            await portfolio.tell(position("AAPL", 0, 1), NOW)
+            await portfolio.tell_all([position("AAPL", 0, 1)], NOW)
             assert await held(bus) == {"MSFT": -20}
             assert (await told(bus))[-1] == ("AAPL", 0)
 
@@ -160,7 +160,7 @@ def test_the_first_listing_clears_the_profits_that_an_earlier_broker_left(redis_
 
     async def scenario() -> None:
         async with Bus(redis_url, client_name="test") as bus:
-            await Portfolio(bus).tell(PnlReported(account="DU1", con_id=77, unrealized=Decimal(1)), NOW)
+            await Portfolio(bus).tell_all([PnlReported(account="DU1", con_id=77, unrealized=Decimal(1))], NOW)
             portfolio = Portfolio(bus)
             await portfolio.tell_all([PNL, PositionsListed(account="DU1", positions=[])], NOW)
             assert list(await bus.hash(pnl_key("DU1"))) == [b"0"]
@@ -175,9 +175,9 @@ def test_a_listing_heals_hashes_that_redis_has_lost(redis_url: str) -> None:
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
             listed = PositionsListed(account="DU1", positions=[AAPL, MSFT])
-            await portfolio.tell(listed, NOW)
+            await portfolio.tell_all([listed], NOW)
             await raw(bus).flushall()
-            await portfolio.tell(listed, NOW)
+            await portfolio.tell_all([listed], NOW)
             assert await held(bus) == {"AAPL": 100, "MSFT": -20}
             assert await told(bus) == []
 
@@ -191,7 +191,7 @@ def test_a_broker_without_its_lease_tells_nothing_of_the_portfolio(redis_url: st
         async with Bus(redis_url, client_name="test") as bus:
             portfolio = Portfolio(bus)
             portfolio.reopen(3)
-            await portfolio.tell(AAPL, NOW)
+            await portfolio.tell_all([AAPL], NOW)
             await bus.put(ORDER_FENCE_KEY, b"4")
             with pytest.raises(Fenced):
                 await portfolio.tell_all([MSFT, CASH], NOW)

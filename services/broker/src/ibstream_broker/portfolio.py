@@ -43,7 +43,3 @@ class Portfolio:
             if plan:
                 await store.write(plan)
             told.done(plan, now)
-
-    async def tell(self, reported: PortfolioInput, now: datetime) -> None:
-        """Publish one report; as `tell_all`."""
-        await self.tell_all([reported], now)

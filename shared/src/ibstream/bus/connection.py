@@ -206,15 +206,6 @@ class Bus:
             mapping: dict[Any, Any] = dict(fields)
             await self.call(self._redis.hset(key, mapping=mapping))
 
-    async def replace_hash(self, key: str, fields: Mapping[str, bytes]) -> None:
-        """Make a hash hold exactly `fields`, in one transaction."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.delete(key)
-        if fields:
-            mapping: dict[Any, Any] = dict(fields)
-            pipeline.hset(key, mapping=mapping)
-        await self.call(pipeline.execute())
-
     async def members(self, key: str) -> set[bytes]:
         """The members of a set."""
         found: set[bytes] = await self.call(self._redis.smembers(key))

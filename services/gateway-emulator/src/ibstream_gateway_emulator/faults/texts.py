@@ -30,8 +30,6 @@ PERMISSION = {
     10167: codes.SHOWING_DELAYED.text,
     10168: "Requested market data is not subscribed. Delayed market data is not enabled.",
 }
-DELAYED_FOLLOWS = frozenset({10089, 10167})
-"""Codes after which delayed ticks come."""
 
 WARNING = {
     399: "Order Message:\nWarning: your order will not be placed at the exchange until the next session opens",

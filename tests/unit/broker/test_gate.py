@@ -10,7 +10,8 @@ from unit.broker.stories import NOW
 
 from ibstream.contracts.orders import Reason
 from ibstream.contracts.system import ConnectionState, Halt
-from ibstream_broker.domain.gate import Refusal, Standing, gate
+from ibstream_broker.domain.gate import Standing, gate
+from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.restart_window import RestartWindow
 
 HALT = Halt(who="ops", why="drill", at=NOW)
@@ -32,8 +33,8 @@ def reasons(standing: Standing) -> dict[str, Reason | None]:
     refusals = {
         "order": standing.refuses_orders(NOW),
         "modify": standing.refuses_modifies(NOW),
-        "what_if": standing.refuses_what_ifs(NOW),
-        "cancel": standing.refuses_changes(NOW),
+        "what_if": standing.refuses_what_ifs(),
+        "cancel": standing.refuses_cancels(),
     }
     assert all(refusal is None or 0 < len(refusal.text) < 1000 for refusal in refusals.values())
     return {kind: None if refusal is None else refusal.reason for kind, refusal in refusals.items()}

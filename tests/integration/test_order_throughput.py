@@ -170,7 +170,7 @@ async def _check_flood(bus: Bus) -> None:
     names = [f"o-{number}" for number in range(FLOOD)]
     assert all(begun[name] == ended[name] == 1 for name in names)
     assert reasons[Reason.OVERLOADED] > 0
-    assert set(reasons) <= {Reason.CANCEL_REQUESTED, Reason.OVERLOADED, Reason.EXPIRED, Reason.RECONCILING}
+    assert set(+reasons) <= {Reason.CANCEL_REQUESTED, Reason.OVERLOADED, Reason.EXPIRED, Reason.RECONCILING}
 
 
 def test_requests_beyond_what_may_wait_are_refused_at_once(redis_url: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from faults.storm_faults import OTHER, CorrectOne, Disturbance, OthersTrade, RedisDies
+from faults.storm_faults import BROKER, OTHER, CorrectOne, Disturbance, OthersTrade, RedisDies
 from faults.storm_plan import Life, Plan
 from faults.storm_requests import Asked
 from faults.storm_settle import JUDGED_WITHIN_S, judged, mend, settle
@@ -48,7 +48,7 @@ class Report:
     deaths: Counter[str] = field(default_factory=Counter)
     """By fault point; `at random` for those killed where they stood."""
     disturbed: Counter[str] = field(default_factory=Counter)
-    """By kind of disturbance."""
+    """By kind of disturbance, those alone that could be done."""
     counts: Counter[str] = field(default_factory=Counter)
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each part took."""
@@ -137,21 +137,36 @@ class _Storm:
             await self._until(one.at_s)
             try:
                 await self._happen(one, group)
-                self._disturbed[one.kind] += 1
             except CommandError:  # no such order at work any more, nobody connected
                 self._counts["disturbances that could not be"] += 1
 
     async def _happen(self, one: Disturbance, group: asyncio.TaskGroup) -> None:
+        """Do it, and count it where it was done; what only ends a disturbance counts for none."""
         match one.event:
             case RedisDies(down_s=down_s):
                 group.create_task(self._world.kill_redis(down_s))
             case OthersTrade(orders=orders):
                 group.create_task(self._others_trade(one, orders))
+                return
             case CorrectOne() as correction:
                 await self._correct(correction)
+            case verbs.Clear() | verbs.RestoreLink() as end:
+                await self._end(end)
+                return
             case verb:
                 assert isinstance(verb, verbs.Verb)
-                await self._world.control.command(verb)
+                await self._command(verb)
+        self._disturbed[one.kind] += 1
+
+    async def _command(self, verb: verbs.Verb) -> None:
+        if isinstance(verb, verbs.DropConnection | verbs.HalfOpen) and BROKER not in self._world.gateway.state.clients:
+            raise CommandError("the broker is not connected")
+        await self._world.control.command(verb)
+
+    async def _end(self, verb: verbs.Verb) -> None:
+        """What the Gateway kept for the time after the link's return is seen now or never."""
+        self._counts["kept"] += sum(row.outcome == "kept" for row in await self._world.control.orders())
+        await self._world.control.command(verb)
 
     async def _correct(self, wanted: CorrectOne) -> None:
         executions = [row for row in await self._world.control.executions() if row.client_id != OTHER]
@@ -163,6 +178,7 @@ class _Storm:
     async def _others_trade(self, one: Disturbance, orders: int) -> None:
         placed = await self._world.others_trade(orders, prefix=f"by-hand-{round(one.at_s * 1000)}")
         self._counts["orders of others"] += placed
+        self._disturbed[one.kind] += placed > 0
 
     # Reporting.
 

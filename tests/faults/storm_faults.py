@@ -27,6 +27,9 @@ LATE = 0.6
 OF_ORDERS = 7
 """Those that do not, besides fills."""
 
+ON_THE_WAY_S = 0.2
+"""How long the Gateway reads nothing around the moment at which it loses its link: what is on its way then is kept, or lost."""
+
 FILLS = 25
 """Orders that the market fills, or IBKR ends, at a moment of the storm's choice."""
 
@@ -93,8 +96,11 @@ class _Moment:
     def of(self, *events: Event) -> list[Disturbance]:
         return [Disturbance(round(self.at_s, 3), self.kind, event) for event in events]
 
+    def late(self, after_s: float, event: Event) -> Disturbance:
+        return Disturbance(round(self.at_s + after_s, 3), self.kind, event)
+
     def later(self, first: Event, after_s: float, second: Event) -> list[Disturbance]:
-        return [*self.of(first), Disturbance(round(self.at_s + after_s, 3), self.kind, second)]
+        return [*self.of(first), self.late(after_s, second)]
 
     def some(self, least: int, most: int) -> int:
         return self.random.randint(least, most)
@@ -109,7 +115,8 @@ class _Moment:
 def _link(moment: _Moment, *, data_lost: bool) -> list[Disturbance]:
     lost = verbs.LoseLink(keeps_orders=moment.chance(0.7))
     back = verbs.RestoreLink(data_lost=data_lost, tells_missed=moment.chance())
-    return moment.later(lost, moment.between(0.2, 0.9), back)
+    frozen = moment.later(verbs.Freeze(for_s=ON_THE_WAY_S), ON_THE_WAY_S / 2, lost)
+    return [*frozen, moment.late(moment.between(ON_THE_WAY_S + 0.1, 0.9), back)]
 
 
 _Make = Callable[[_Moment], list[Disturbance]]

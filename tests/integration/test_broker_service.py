@@ -20,10 +20,9 @@ from redis_for_tests import KillableServer
 from support import eventually, free_port, run
 from system import Process
 
-from ibstream.bus import Bus, Publisher
+from ibstream.bus import Bus
 from ibstream.contracts.base import type_of
 from ibstream.contracts.orders import (
-    CancelAllOrders,
     CancelOrder,
     CommissionCharged,
     ModifyOrder,
@@ -31,8 +30,7 @@ from ibstream.contracts.orders import (
     Reason,
     SubmitOrder,
 )
-from ibstream.contracts.registry import ORDER_REQUESTS, SYSTEM_CONTROL
-from ibstream.contracts.system import ConnectionState, Halt, Resume
+from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.market import Market
@@ -205,42 +203,6 @@ async def _more(orders: Orders, name: str, than: int) -> bool:
     return len(await orders.events(name)) > than
 
 
-@EACH
-def test_cancel_all_ends_what_fits_and_nothing_else(broker: Broker, redis_url: str) -> None:
-    """By strategy, and by symbol within it."""
-
-    async def scenario() -> None:
-        async with broker(redis_url) as rig:
-            orders = rig.orders
-            names = {"a": ("x", "AAPL"), "b": ("x", "MSFT"), "c": ("y", "AAPL")}
-            for name, (strategy, symbol) in names.items():
-                await orders.send(resting(name, strategy=strategy, symbol=symbol))
-                await orders.reaches(name, S.SUBMITTED)
-            await orders.send(CancelAllOrders(strategy="x", symbol="MSFT", requested_at=SYSTEM_CLOCK.now()))
-            assert (await orders.outcome("b")).status is S.CANCELLED
-            await orders.send(CancelAllOrders(strategy="x", requested_at=SYSTEM_CLOCK.now()))
-            assert (await orders.outcome("a")).status is S.CANCELLED
-            assert [one.order_ref for one in (await rig.port.snapshot()).open_orders] == ["c"]
-
-    run(scenario())
-
-
-def test_an_undecodable_request_goes_to_the_dead_letters_and_the_next_is_done(redis_url: str) -> None:
-    """With the error; the group goes on."""
-
-    async def scenario() -> None:
-        async with simulated(redis_url) as rig:
-            bus = rig.orders.bus
-            await bus.call(bus.redis.xadd(ORDER_REQUESTS.name, {"type": "orders.submit.v1", "data": b"{"}))
-            await rig.orders.send(submit("good"))
-            assert (await rig.orders.outcome("good")).status is S.FILLED
-            [(_, letter)] = await bus.call(bus.redis.xrange(ORDER_REQUESTS.dead))
-            assert letter[b"data"] == b"{"
-            assert letter[b"error"]
-
-    run(scenario())
-
-
 def test_without_a_gateway_every_order_is_rejected_once_and_the_service_lives(redis_url: str) -> None:
     """And takes orders by itself as soon as there is one."""
 
@@ -259,28 +221,6 @@ def test_without_a_gateway_every_order_is_rejected_once_and_the_service_lives(re
                 assert (await rig.orders.outcome("new")).status is S.FILLED
                 assert (await rig.orders.refused("o-0")).reason is Reason.DUPLICATE
                 assert placed(gateway.state) == ["new"]
-
-    run(scenario())
-
-
-def test_a_halt_stops_orders_and_changes_but_no_cancel(redis_url: str) -> None:
-    """Until somebody resumes."""
-
-    async def scenario() -> None:
-        async with simulated(redis_url) as rig:
-            orders, publisher = rig.orders, Publisher(rig.orders.bus)
-            await orders.send(resting("a"))
-            await orders.reaches("a", S.SUBMITTED)
-            await publisher.publish(SYSTEM_CONTROL, Halt(who="ops", why="drill", at=SYSTEM_CLOCK.now()))
-            await eventually(lambda: rig.service.standing.halt is not None, what="the halt")
-            await orders.send(submit("b"), modify("a", "20"), cancel("a"))
-            assert (await orders.outcome("b")).reason is Reason.HALTED
-            assert (await orders.refused("a")).reason is Reason.HALTED
-            assert (await orders.outcome("a")).status is S.CANCELLED
-            await publisher.publish(SYSTEM_CONTROL, Resume(who="ops", at=SYSTEM_CLOCK.now()))
-            await eventually(lambda: rig.service.standing.halt is None, what="the end of the halt")
-            await orders.send(submit("c"))
-            assert (await orders.outcome("c")).status is S.FILLED
 
     run(scenario())
 

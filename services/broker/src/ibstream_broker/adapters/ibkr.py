@@ -24,6 +24,7 @@ from ibstream.runtime.settings import Settings
 from ibstream_broker.adapters import ibkr_inputs
 from ibstream_broker.adapters.ibkr_hearing import Gathered, Hearing
 from ibstream_broker.adapters.ibkr_orders import ib_order, what_if_order
+from ibstream_broker.domain.checks.instruments import wrong_with_combo
 from ibstream_broker.domain.inputs import PositionReported, Snapshot
 from ibstream_broker.ports import InstrumentRefused, OnInput, Placement, Preview, Terms
 
@@ -43,9 +44,6 @@ NEXT_ID_TIMEOUT_S = 5.0
 
 WHAT_IF_TIMEOUT_S = 10.0
 """A Gateway can leave a what-if unanswered, as it does other requests."""
-
-LEGS_MIN = 2
-"""Of a combo."""
 
 _log = structlog.get_logger(__name__)
 
@@ -327,7 +325,6 @@ class IBKRBrokerAdapter:
 
 
 def _refuse_malformed(instrument: Instrument) -> None:
-    kinds = [leg.instrument.security_type for leg in instrument.legs]
-    if instrument.security_type == "BAG" and (len(kinds) < LEGS_MIN or "BAG" in kinds):
-        text = f"{label(instrument)}: a combo has two legs at least, none of them a combo"
-        raise InstrumentRefused(Reason.INVALID_INSTRUMENT, text)
+    wrong = wrong_with_combo(instrument) if instrument.security_type == "BAG" else None
+    if wrong is not None:
+        raise InstrumentRefused(Reason.INVALID_INSTRUMENT, f"{label(instrument)}: {wrong}")

@@ -26,6 +26,7 @@ from ibstream.simulation import orders as sim
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.matching import MatchingEngine
 from ibstream.simulation.sessions import new_york_date
+from ibstream_broker.adapters.order_ids import OrderIds
 from ibstream_broker.adapters.simulated_instruments import Found, InstrumentBook
 from ibstream_broker.adapters.simulated_orders import PENDING_SUBMIT, PRE_SUBMITTED, Order, OrderMemory
 from ibstream_broker.adapters.simulated_portfolio import BASE_CURRENCY, SimulatedPortfolio
@@ -56,7 +57,7 @@ class SimulatedBroker:
         self._portfolio = SimulatedPortfolio(ACCOUNT, engine, self._instruments, clock.time_ns())
         self._orders = OrderMemory(ACCOUNT, self._stop_of)
         self._teller = OrderTeller(ACCOUNT, self._orders, self._instruments, self._portfolio.traded)
-        self._next_order_id = 1
+        self._order_ids = OrderIds()
         self._ticking: asyncio.Task[None] | None = None
         self.session = 0
         self.gateway = ""
@@ -113,14 +114,12 @@ class SimulatedBroker:
     def next_order_id(self, at_least: int) -> int:
         """The next number."""
         self._require_session()
-        order_id = max(self._next_order_id, at_least)
-        self._next_order_id = order_id + 1
-        return order_id
+        return self._order_ids.take(at_least)
 
     async def place(self, placement: Placement, *, session: int) -> None:
         """Hand the order to the engine."""
         self._require_session(session)
-        self._next_order_id = max(self._next_order_id, placement.order_id + 1)
+        self._order_ids.use(placement.order_id)
         found = self._tradable(placement)
         if found is None:
             return
@@ -175,7 +174,7 @@ class SimulatedBroker:
             completed_orders=self._orders.completed_orders(),
             executions=self._orders.executions(),
             commissions=self._orders.commissions(),
-            next_order_id=self._next_order_id,
+            next_order_id=self._order_ids.next,
             volatile=True,
         )
 

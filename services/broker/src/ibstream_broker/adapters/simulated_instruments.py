@@ -15,12 +15,12 @@ from ibstream.simulation.increments import MARKET_RULES
 from ibstream.simulation.instruments import InstrumentMaster, Listing
 from ibstream.simulation.orders import Leg
 from ibstream.simulation.recent import Recent
+from ibstream_broker.domain.checks.instruments import wrong_with_combo
 from ibstream_broker.ports import InstrumentRefused, Terms
 
 INSTRUMENTS_KEPT = 10_000
 """Instruments whose look-up is remembered; the oldest is forgotten, and looked up again when it comes back."""
 
-LEGS_MIN = 2
 _OLD_NAMES = {"ISLAND": "NASDAQ"}
 """What IBKR called NASDAQ until 2023."""
 _MONTH_DIGITS = 6
@@ -106,10 +106,9 @@ class InstrumentBook:
         return Found(listing.symbol, _traded(listing), terms)
 
     def _combo(self, instrument: Instrument, today: date) -> Found:
-        if len(instrument.legs) < LEGS_MIN or any(leg.instrument.security_type == "BAG" for leg in instrument.legs):
-            raise InstrumentRefused(
-                Reason.INVALID_INSTRUMENT, f"{label(instrument)}: a combo has two legs at least, none of them a combo"
-            )
+        wrong = wrong_with_combo(instrument)
+        if wrong is not None:
+            raise InstrumentRefused(Reason.INVALID_INSTRUMENT, f"{label(instrument)}: {wrong}")
         found = [self.find(leg.instrument, today) for leg in instrument.legs]
         legs = tuple(
             Leg(symbol=one.key, side=leg.side, ratio=leg.ratio, exchange=leg.instrument.exchange)

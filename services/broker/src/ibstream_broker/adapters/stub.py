@@ -21,6 +21,8 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.simulation.recent import Recent
 from ibstream_broker.adapters.coded import code_reported
+from ibstream_broker.adapters.order_ids import OrderIds
+from ibstream_broker.domain.exposure import leg_side
 from ibstream_broker.domain.inputs import (
     AccountValueReported,
     CommissionReported,
@@ -46,7 +48,6 @@ CAPACITY = 1_000_000
 ORDERS_KEPT = 10_000
 """Orders that a snapshot still lists, and executions and commissions for each kind of them."""
 
-_OPPOSITE = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 _DUPLICATE = 103, "Duplicate order id"
 _FILLED_ALREADY = 104, "Cannot modify a filled order."
 _UNKNOWN = 135
@@ -58,7 +59,7 @@ class PaperStubBroker:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self._next_order_id = 1
+        self._order_ids = OrderIds()
         self._ended: asyncio.Event | None = None
         self._on_input: OnInput = lambda _: None
         self._client_id = 0
@@ -124,15 +125,13 @@ class PaperStubBroker:
     def next_order_id(self, at_least: int) -> int:
         """The next number."""
         self._require_session()
-        order_id = max(self._next_order_id, at_least)
-        self._next_order_id = order_id + 1
-        return order_id
+        return self._order_ids.take(at_least)
 
     async def place(self, placement: Placement, *, session: int) -> None:
         """Fill it, whatever it hangs together with."""
         self._require_session(session)
         order_id, request = placement.order_id, placement.request
-        self._next_order_id = max(self._next_order_id, order_id + 1)
+        self._order_ids.use(order_id)
         if order_id in self._completed:
             self._on_input(code_reported(order_id, *_DUPLICATE))
             return
@@ -188,7 +187,7 @@ class PaperStubBroker:
             completed_orders=list(self._completed),
             executions=list(self._executions),
             commissions=list(self._commissions),
-            next_order_id=self._next_order_id,
+            next_order_id=self._order_ids.next,
             volatile=True,
         )
 
@@ -226,7 +225,7 @@ class PaperStubBroker:
         own = self._executed(f"{stem}.01.01", order_id, request, request.instrument, price)
         legs = []
         for number, leg in enumerate(request.instrument.legs, start=2):
-            side = request.side if leg.side is Side.BUY else _OPPOSITE[request.side]
+            side = leg_side(request.side, leg.side)
             turned = msgspec.structs.replace(request, side=side, quantity=request.quantity * leg.ratio)
             legs.append(self._executed(f"{stem}.01.{number:02d}.01", order_id, turned, leg.instrument, PRICE))
         return legs or [own]

@@ -93,6 +93,12 @@ def _wrong_with_strike(instrument: Instrument) -> str | None:
     return None if refusal is None else refusal.text
 
 
+def wrong_with_combo(combo: Instrument) -> str | None:
+    """Why a combo is none, for executors: they are also asked for one that nobody has checked. None where it is one."""
+    is_combo = len(combo.legs) >= LEGS_MIN and all(leg.instrument.security_type != "BAG" for leg in combo.legs)
+    return None if is_combo else "a combo has two legs at least, none of them a combo"
+
+
 def _wrong_with_legs(instrument: Instrument) -> str | None:
     if len(instrument.legs) < LEGS_MIN:
         return f"a combo has {LEGS_MIN} legs at least: for one leg, order its instrument"

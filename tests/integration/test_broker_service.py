@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -18,7 +16,6 @@ from contract.brokers import resting, submit
 from contract.gateways import SYMBOLS, settings_for
 from redis_for_tests import KillableServer
 from support import eventually, free_port, run
-from system import Process
 
 from ibstream.bus import Bus
 from ibstream.contracts.base import type_of
@@ -409,39 +406,3 @@ def test_redis_dies_and_returns_and_nothing_is_lost_or_doubled(
                     assert len(await rig.orders.fills(name)) == traded
 
     run(scenario())
-
-
-def test_kill_9_with_orders_in_flight_leaves_one_outcome_and_at_most_one_order_each(
-    redis_url: str, tmp_path: Path
-) -> None:
-    """At a moment nobody chose: entries come again, records are read back, IBKR is asked; nothing is sent twice."""
-
-    async def scenario() -> None:
-        async with Bus(redis_url, client_name="test") as bus, running_gateway(EMULATOR) as gateway:
-            orders = Orders(bus)
-            environment = {
-                **os.environ,
-                "SA_REDIS__URL": redis_url,
-                "SA_BROKER__IBKR__PORT": str(gateway.port),
-                "SA_METRICS__PORT_BROKER": "0",
-                "SA_LOGGING__FORMAT": "json",
-            }
-            broker = Process(tmp_path / "broker.log", "ibstream_broker", environment=environment)
-            names = [f"o-{number}" for number in range(30)]
-            try:
-                await broker.start()
-                await orders.send(*(submit(name) for name in names[:20]))
-                await eventually(lambda: len(placed(gateway.state)) >= 4, within_s=25, what="orders in flight")
-                await broker.stop(signal.SIGKILL)
-                await broker.start()
-                await orders.send(*(submit(name) for name in names[20:]))
-                for name in names:
-                    outcome = await orders.outcome(name, within_s=40)
-                    assert placed(gateway.state).count(name) == (outcome.status is S.FILLED), (name, outcome)
-                    assert len(await orders.fills(name)) == (outcome.status is S.FILLED)
-                assert sum([(await orders.outcome(name)).status is S.FILLED for name in names]) >= 28
-            finally:
-                if broker.running:
-                    await broker.stop()
-
-    run(scenario(), timeout_s=100)

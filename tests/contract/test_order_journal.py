@@ -19,10 +19,11 @@ from ibstream.contracts.base import Message
 from ibstream.contracts.orders import CommissionCharged, OrderEvent, OrderFilled, OrderStatus, OrderStatusChanged
 from ibstream.contracts.registry import OPEN_ORDERS_KEY, ORDER_EVENTS, order_journal_key
 from ibstream_broker.adapters import journal as journal_module
-from ibstream_broker.adapters.journal import FINAL_KEPT_S, AlreadyJournalled, Fenced, JournalConflict, OrderJournal
+from ibstream_broker.adapters.journal import FINAL_KEPT_S, OrderJournal
 from ibstream_broker.domain.lifecycle import Step, moved, published, status_event, step
 from ibstream_broker.domain.position_lines import PositionChange
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.ports import AlreadyJournalled, Fenced, JournalConflict
 
 _S = OrderStatus
 

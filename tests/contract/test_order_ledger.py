@@ -17,11 +17,11 @@ from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import OrderStatus, OrderStatusChanged, Side, SubmitOrder
 from ibstream.contracts.registry import ORDER_EVENTS
 from ibstream.runtime.clock import SYSTEM_CLOCK
-from ibstream_broker.adapters.journal import AlreadyJournalled, Fenced
 from ibstream_broker.domain.inputs import Executed
 from ibstream_broker.domain.lifecycle import moved, published, status_event, step
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.ledger import OrderLedger
+from ibstream_broker.ports import AlreadyJournalled, Fenced
 
 ORDER_ID, CON_ID = 41, 265598
 

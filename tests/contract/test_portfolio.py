@@ -14,9 +14,9 @@ from ibstream.bus import Bus, StreamReader
 from ibstream.bus.reader import BEGINNING
 from ibstream.contracts.portfolio import AccountValueChanged, PnlChanged, PositionChanged, PositionMismatch
 from ibstream.contracts.registry import ORDER_FENCE_KEY, PORTFOLIO_EVENTS, account_key, pnl_key, positions_key
-from ibstream_broker.adapters.journal import Fenced
 from ibstream_broker.domain.inputs import AccountValueReported, PnlReported, PositionReported, PositionsListed
 from ibstream_broker.portfolio import Portfolio
+from ibstream_broker.ports import Fenced
 
 
 def position(symbol: str, quantity: int, con_id: int) -> PositionReported:

@@ -16,12 +16,12 @@ from ibstream.bus import Entry
 from ibstream.contracts.orders import CancelAllOrders, CancelOrder, ModifyOrder, SubmitGroup, SubmitOrder, WhatIf
 from ibstream.runtime import metrics
 from ibstream.runtime.supervise import unless
-from ibstream_broker.adapters.journal import AlreadyJournalled
 from ibstream_broker.changes import Changes
 from ibstream_broker.domain.lanes import Lane, Waiting
 from ibstream_broker.domain.records import OrderRecord
 from ibstream_broker.ledger import Change
 from ibstream_broker.office import Office, Send
+from ibstream_broker.ports import AlreadyJournalled
 from ibstream_broker.reception import Reception
 from ibstream_broker.submits import Submits
 from ibstream_broker.what_ifs import WhatIfs

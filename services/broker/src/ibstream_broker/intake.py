@@ -21,7 +21,7 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.faultpoints import fault_point
 from ibstream.runtime.supervise import unless
-from ibstream_broker.adapters.journal import Fenced
+from ibstream_broker.ports import Fenced
 
 READ_AT_ONCE = 64
 """Entries in one read, as many as are journalled in one write. A request of ordinary size has half a kilobyte."""

@@ -16,12 +16,13 @@ from ibstream.contracts.orders import OrderEvent
 from ibstream.runtime import metrics
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
-from ibstream_broker.adapters.journal import AlreadyJournalled, OrderJournal
+from ibstream_broker.adapters.journal import OrderJournal
 from ibstream_broker.domain.book import OrderBook
 from ibstream_broker.domain.interest import OpenInterest
 from ibstream_broker.domain.lifecycle import Step
 from ibstream_broker.domain.position_lines import PositionChange, together
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.ports import AlreadyJournalled
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""What the broker needs from whoever executes orders."""
+"""What the broker needs from whoever executes orders, and in which words whoever keeps its journal refuses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.orders import OcaType, Reason, SubmitOrder
 from ibstream.runtime.connection import Connection
-from ibstream.runtime.errors import IbstreamError
+from ibstream.runtime.errors import FatalError, IbstreamError, RecoverableError
 from ibstream_broker.domain.inputs import OrderInput, PortfolioInput, PositionReported, Snapshot
 from ibstream_broker.domain.terms import Terms as Terms  # noqa: PLC0414 - part of the port
 
@@ -35,6 +35,22 @@ class OrderRefused(IbstreamError):  # noqa: N818
         super().__init__(text)
         self.code = code
         self.text = text
+
+
+class Fenced(RecoverableError):  # noqa: N818 - a state of the world
+    """Another broker has written under a newer lease: this one must not act any more."""
+
+
+class JournalConflict(FatalError):  # noqa: N818
+    """The journal is not where this broker left it. Someone else wrote to it; nothing may be guessed."""
+
+
+class AlreadyJournalled(Exception):  # noqa: N818 - what is so
+    """Nothing was written: orders that were to be new are in the journal already. `ids` names them."""
+
+    def __init__(self, ids: list[str]) -> None:
+        super().__init__(f"journalled before: {', '.join(ids)}")
+        self.ids = ids
 
 
 class Placement(msgspec.Struct, frozen=True, kw_only=True):

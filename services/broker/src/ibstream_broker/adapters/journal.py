@@ -25,9 +25,9 @@ from ibstream.contracts.registry import (
     order_journal_key,
     order_positions_key,
 )
-from ibstream.runtime.errors import FatalError, RecoverableError
 from ibstream_broker.domain.position_lines import PositionChange
 from ibstream_broker.domain.records import OrderRecord
+from ibstream_broker.ports import AlreadyJournalled, Fenced, JournalConflict
 
 FINAL_KEPT_S = 2 * ORDER_REQUESTS.keep_s
 """How long a finished order answers for a repeated `client_order_id`: well beyond the time for which requests are kept, so
@@ -122,22 +122,6 @@ redis.call('HSET', KEYS[2], epoch, ARGV[2])
 redis.call('HDEL', KEYS[2], epoch - tonumber(ARGV[3]))
 return epoch
 """
-
-
-class Fenced(RecoverableError):  # noqa: N818 - a state of the world
-    """Another broker has written under a newer lease: this one must not act any more."""
-
-
-class JournalConflict(FatalError):  # noqa: N818
-    """The journal is not where this broker left it. Someone else wrote to it; nothing may be guessed."""
-
-
-class AlreadyJournalled(Exception):  # noqa: N818 - what is so
-    """Nothing was written: orders that were to be new are in the journal already. `ids` names them."""
-
-    def __init__(self, ids: list[str]) -> None:
-        super().__init__(f"journalled before: {', '.join(ids)}")
-        self.ids = ids
 
 
 class OrderJournal:

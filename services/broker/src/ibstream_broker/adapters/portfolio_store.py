@@ -6,8 +6,8 @@ from ibstream.bus import Bus
 from ibstream.contracts.base import encode, type_of
 from ibstream.contracts.registry import ORDER_FENCE_KEY, PORTFOLIO_EVENTS
 from ibstream.runtime import metrics
-from ibstream_broker.adapters.journal import Fenced
 from ibstream_broker.domain.telling import HashWrite, Telling
+from ibstream_broker.ports import Fenced
 
 _TELL = """
 local events, token, keep_entries, hashes = KEYS[2], ARGV[1], ARGV[2], tonumber(ARGV[3])

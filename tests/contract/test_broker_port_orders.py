@@ -77,23 +77,18 @@ def named(number: int, terms: dict[str, Any]) -> SubmitOrder:
     return submit(f"t-{number}", **terms)
 
 
-async def stand(desk: Desk, order_id: int) -> str:
-    """The last status of an order, once all is told."""
-    await desk.settled()
-    return (desk.statuses(order_id) or ["nothing"])[-1]
-
-
 @MATCHING
 def test_of_every_type_and_time_in_force_becomes_at_once_what_must(broker: Broker) -> None:
     """B-32, B-34: fills, works, waits for its price or its auction, or ends; none is refused or passed over."""
 
     async def scenario() -> None:
         async with broker() as desk:
-            became = {}
+            ids = []
             for number, (terms, expected) in enumerate(TYPES):
-                order_id = await desk.place(named(number, terms))
-                await desk.status(order_id, expected)
-                became[number] = await stand(desk, order_id)
+                ids.append(await desk.place(named(number, terms)))
+                await desk.status(ids[-1], expected)
+            await desk.settled()  # once: a listing takes of the message limit
+            became = {number: desk.statuses(order_id)[-1] for number, order_id in enumerate(ids)}
             assert became == {number: expected for number, (_, expected) in enumerate(TYPES)}
             assert {one.order_type for one in (named(0, terms) for terms, _ in TYPES)} == set(OrderType)
 

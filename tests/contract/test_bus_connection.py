@@ -404,6 +404,7 @@ def test_a_durable_script_that_does_not_reach_the_disk_is_unavailable(private_se
                 await bus.run_script_durably(COUNT_UP, ["count"], [5, "x"])
             await bus.call(bus.redis.config_set("appendonly", "yes"))
             assert await bus.is_durable()
+            await server.kill()  # asked to end, it would first write the new file to its end, for ten seconds
 
     run(scenario())
 

@@ -12,7 +12,6 @@ from contract.brokers import (
     LOW,
     MATCHING,
     Broker,
-    Desk,
     last,
     option,
     resting,

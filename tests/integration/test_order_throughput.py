@@ -138,7 +138,7 @@ def test_a_flood_of_requests_has_a_reason_each_and_takes_bounded_memory(redis_ur
 async def _is_read(bus: Bus) -> bool:
     """Whether all was given out, and no more is left open than may wait and be in hand."""
     [told] = await bus.call(bus.redis.xinfo_groups(ORDER_REQUESTS.name))
-    return told["lag"] == 0 and told["pending"] <= 300
+    return bool(told["lag"] == 0 and told["pending"] <= 300)
 
 
 async def _all_are_over(bus: Bus) -> bool:

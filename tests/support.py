@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
 import socket
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -12,6 +14,8 @@ from ibstream.runtime.clock import SYSTEM_CLOCK
 T = TypeVar("T")
 
 POLL_INTERVAL_S = 0.02
+PORTS = range(20_000, 32_000)
+"""Below those that Linux takes for outgoing connections (32768 and up), which can take a free port before its server does."""
 
 
 def run(coroutine: Coroutine[Any, Any, T], *, timeout_s: float = 60.0) -> T:
@@ -39,8 +43,9 @@ async def eventually(state: Callable[[], Any], *, within_s: float = 10.0, what: 
 
 
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of 127.0.0.1 that was free a moment ago, and none that the system gives to outgoing connections."""
+    while True:
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

@@ -16,6 +16,7 @@ from ibstream.bus import Bus
 from ibstream.contracts.quotes import Quality, Quote, shard_of
 from ibstream.contracts.registry import last_quotes_key
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_broker.adapters import quotes as quotes_module
 from ibstream_broker.adapters.quotes import QUOTES_DEADLINE_S, LastQuotes
 from ibstream_broker.domain.quotes import LastQuote
 
@@ -99,7 +100,7 @@ def test_a_key_of_another_kind_is_no_quote(redis_url: str) -> None:
 
 
 def test_a_server_that_hangs_is_not_waited_for_and_complained_of_once(
-    private_server: Callable[[], KillableServer],
+    private_server: Callable[[], KillableServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each question takes the deadline at most; the outage is one warning, its end is told, and the next one is another."""
 
@@ -108,6 +109,9 @@ def test_a_server_that_hangs_is_not_waited_for_and_complained_of_once(
         async with server, Bus(server.url, client_name="test") as bus:
             await written(bus, Quote("AAPL", last=3.0, time_ns=TIME_NS))
             quotes = LastQuotes(bus, SHARDS)
+            monkeypatch.setattr(
+                quotes_module, "_log", structlog.get_logger()
+            )  # one that no test before has bound for good
             with structlog.testing.capture_logs() as logged:
                 for _ in range(2):
                     async with server.frozen():

@@ -19,6 +19,7 @@ def test_what_was_dropped_is_recovered_at_once(redis_url: str, monkeypatch: pyte
         async with over_gateway(redis_url, reconcile_interval_s=300) as rig:
             with monkeypatch.context() as narrow, structlog.testing.capture_logs() as logged:
                 narrow.setattr(inbox_module, "INPUTS_MAX", 1)
+                narrow.setattr(inbox_module, "_log", structlog.get_logger())  # one that no test before has bound for good
                 await rig.orders.send(submit("dropped"))
                 dropped = {"event": "broker.inbox_full", "dropped": "Executed"}
                 await eventually(lambda: any(dropped.items() <= one.items() for one in logged), what="a fill dropped")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from datetime import UTC, datetime
 from pathlib import Path
 
 from support import run
@@ -22,6 +23,10 @@ def _path_without_ib_async(tmp_path: Path) -> str:
     return os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
 
 
+AFTER_A_FULL_SESSION = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
+"""A Tuesday evening; the last session before today may have been half a day."""
+
+
 def test_quotes_orders_bars_and_health_travel_through_the_system(redis_url: str, tmp_path: Path) -> None:
     """With a Gateway there: mode normal, live quotes of every line, an order filled once, bars, and a clean stop."""
 
@@ -36,7 +41,7 @@ def test_quotes_orders_bars_and_health_travel_through_the_system(redis_url: str,
                 assert outcome.status is OrderStatus.FILLED
                 fills = [event for event in outcome.events if isinstance(event, OrderFilled)]
                 assert sum(fill.quantity for fill in fills) == 10
-                bars = await client.bars("AAPL", bar_size="5 mins", duration="1 D")
+                bars = await client.bars("AAPL", bar_size="5 mins", duration="1 D", end=AFTER_A_FULL_SESSION)
                 assert len(bars) == 78  # a regular session of 6.5 hours
             assert (await system.health())["gateway"]["server_version"] == 178
             assert await system.services.stop() == 0

@@ -128,6 +128,7 @@ def test_some_are_taken_at_once_and_no_more_than_asked_for() -> None:
 def test_what_is_dropped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """An input that goes for want of room is an error in the log, by its kind."""
     monkeypatch.setattr(inbox_module, "INPUTS_MAX", 1)
+    monkeypatch.setattr(inbox_module, "_log", structlog.get_logger())  # one that no test before has bound for good
     with structlog.testing.capture_logs() as logged:
         inbox = Inbox()
         inbox.put(seen())

@@ -39,14 +39,6 @@ Room = Callable[[], Awaitable[None]]
 """Returns when one more message may go to the executor."""
 
 
-_SOON_READY = (
-    ConnectionState.IDLE,
-    ConnectionState.CONNECTING,
-    ConnectionState.SYNCHRONISING,
-    ConnectionState.DEGRADED,
-)
-
-
 @dataclass
 class Office:
     """Shared by those who work requests off."""
@@ -80,9 +72,8 @@ class Office:
 
     @property
     def cancels_wait(self) -> bool:
-        """Whether a cancel cannot go out yet, and is not refused for it: a session is being made or compared, or has lost its
-        link. Whoever asked for the end of an order still wants it a moment later."""
-        return self.standing.state in _SOON_READY
+        """Whether a cancel cannot go out now, and is kept until it can: who wants an order gone still wants that later."""
+        return self.standing.state not in (ConnectionState.READY, ConnectionState.STOPPED)
 
     def refuses_cancels(self, request: CancelOrder | CancelAllOrders) -> Refusal | None:
         """Why not even a cancel can go out."""

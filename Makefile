@@ -41,8 +41,8 @@ demo: $(FOR_DEMO)  ## The whole system on this machine, without a Gateway or Red
 run: $(FOR_DEMO)  ## The services against the configured Gateway and Redis
 	@$(BIN)/ibstream up $(ARGS)
 
-test: $(FOR_DEV)  ## The tests (ARGS="tests/unit -k name")
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(FOR_DEV)  ## The tests, on all cores (ARGS="tests/unit -k name")
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadgroup $(ARGS)
 
 check: lint types imports dependencies  ## Lint, format, types, import rules, undeclared dependencies
 

@@ -159,7 +159,10 @@ async def running(
         finally:
             stop.set()
             with contextlib.suppress(BusUnavailable):
-                for stream in (ORDER_REQUESTS, SYSTEM_CONTROL):  # an entry of a type that nobody knows ends a reader's wait
+                for stream in (
+                    ORDER_REQUESTS,
+                    SYSTEM_CONTROL,
+                ):  # an entry of a type that nobody knows ends a reader's wait
                     await tests.call(tests.redis.xadd(stream.name, {"type": "tests.wake", "data": "{}"}))
             async with asyncio.timeout(15):
                 await serving

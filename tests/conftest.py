@@ -13,6 +13,9 @@ import redis_for_tests
 
 from ibstream.runtime import settings
 
+TOLD = "told"
+"""The name under which a report carries what its test tells."""
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -24,6 +27,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Say which Redis the run uses, and why."""
     return None if config.option.collectonly else f"redis: {redis_for_tests.choose()}"
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One process at a time on a server that was named: they would empty it under each other. Else one per core."""
+    return 1 if os.environ.get(redis_for_tests.URL_VARIABLE) else None
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests had to tell, whichever process they ran in."""
+    reports = [report for reports in terminalreporter.stats.values() for report in reports]
+    for report in reports:
+        told = [text for name, text in getattr(report, "user_properties", ()) if name == TOLD]
+        if told and getattr(report, "when", "") == "call":
+            terminalreporter.write_sep("-", report.nodeid)
+            terminalreporter.write_line("\n".join(told))
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Says something for people, such as figures; it is shown at the end of the run."""
+    return lambda text: record_property(TOLD, text)
 
 
 @pytest.fixture(scope="session", autouse=True)

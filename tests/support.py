@@ -6,8 +6,12 @@ import asyncio
 import contextlib
 import secrets
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, MutableMapping
+from types import ModuleType
 from typing import Any, TypeVar
+
+import pytest
+import structlog
 
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
@@ -40,6 +44,14 @@ async def eventually(state: Callable[[], Any], *, within_s: float = 10.0, what: 
         if SYSTEM_CLOCK.monotonic() > deadline:
             raise AssertionError(f"waited {within_s} s in vain for {what}; last seen: {value!r}")
         await SYSTEM_CLOCK.sleep(POLL_INTERVAL_S)
+
+
+def log_of(module: ModuleType, patch: pytest.MonkeyPatch) -> list[MutableMapping[str, Any]]:
+    """What a module logs from now on, whatever the level and the outlet that tests before this one have left behind."""
+    capture = structlog.testing.LogCapture()
+    everything = structlog.make_filtering_bound_logger(0)
+    patch.setattr(module, "_log", structlog.wrap_logger(None, processors=[capture], wrapper_class=everything))
+    return capture.entries
 
 
 def free_port() -> int:

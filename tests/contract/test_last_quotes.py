@@ -8,9 +8,8 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-import structlog
 from redis_for_tests import KillableServer
-from support import eventually, run
+from support import eventually, log_of, run
 
 from ibstream.bus import Bus
 from ibstream.contracts.quotes import Quality, Quote, shard_of
@@ -109,17 +108,14 @@ def test_a_server_that_hangs_is_not_waited_for_and_complained_of_once(
         async with server, Bus(server.url, client_name="test") as bus:
             await written(bus, Quote("AAPL", last=3.0, time_ns=TIME_NS))
             quotes = LastQuotes(bus, SHARDS)
-            monkeypatch.setattr(
-                quotes_module, "_log", structlog.get_logger()
-            )  # one that no test before has bound for good
-            with structlog.testing.capture_logs() as logged:
-                for _ in range(2):
-                    async with server.frozen():
-                        started = SYSTEM_CLOCK.monotonic()
-                        for _ in range(3):
-                            assert await quotes.of_each(["AAPL", "MSFT"]) == {}
-                        assert SYSTEM_CLOCK.monotonic() - started < 3 * QUOTES_DEADLINE_S + 0.5
-                    await eventually(lambda: quotes.of("AAPL"), what="an answer of the server that runs again")
+            logged = log_of(quotes_module, monkeypatch)
+            for _ in range(2):
+                async with server.frozen():
+                    started = SYSTEM_CLOCK.monotonic()
+                    for _ in range(3):
+                        assert await quotes.of_each(["AAPL", "MSFT"]) == {}
+                    assert SYSTEM_CLOCK.monotonic() - started < 3 * QUOTES_DEADLINE_S + 0.5
+                await eventually(lambda: quotes.of("AAPL"), what="an answer of the server that runs again")
             assert [one["event"] for one in logged] == ["broker.no_quotes", "broker.quotes_again"] * 2
 
     run(scenario())

@@ -3,15 +3,15 @@
     pytest tests/faults/test_orders.py --storm-seeds 21-60 --storm-orders 500
 
 Real processes: brokers, a Redis that is killed and started again on its append-only file, and the stand-in Gateway over TCP.
-While one storm settles the next one rages. Every storm prints its counts.
+While one storm settles the next one rages. The counts of every storm are shown at the end of the run.
 """
 
 from __future__ import annotations
 
 import asyncio
-import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent import futures
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from faults.storm_plan import plan_of
 from faults.storm_report import summary, table, totals
 
 from ibstream.runtime.faultpoints import POINTS
+
+pytestmark = pytest.mark.xdist_group("storms")  # one process runs them all: what they come by is counted together
 
 SEEDS = "1-20"
 ORDERS = 200
@@ -77,6 +79,7 @@ class Storms:
 
     def reports(self) -> list[Report]:
         """Of those that came to an end."""
+        futures.wait(self._reports.values(), timeout=REPORTED_WITHIN_S)
         return [one.result() for one in self._reports.values() if one.done() and one.exception() is None]
 
     def end(self) -> None:
@@ -117,22 +120,20 @@ def storms(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     raging.end()
 
 
-def test_storm(seed: int, storms: Storms, capsys: pytest.CaptureFixture[str]) -> None:
+def test_storm(seed: int, storms: Storms, tell: Callable[[str], None]) -> None:
     """No request has two orders, none is without exactly one outcome, and every execution is told exactly once."""
     report = storms.report(seed)
-    with capsys.disabled():
-        sys.stdout.write(f"\n{summary(report)}\n")
+    tell(summary(report))
     assert not report.complaints, "\n".join([f"seed {seed}:", *report.complaints[:40]])
 
 
-def test_everything_that_can_go_wrong_did(storms: Storms, capsys: pytest.CaptureFixture[str]) -> None:
+def test_everything_that_can_go_wrong_did(storms: Storms, tell: Callable[[str], None]) -> None:
     """Over all storms: a broker died at each fault point, each kind of disturbance took place, and they had their effects.
 
     Prints the total.
     """
     reports = storms.reports()
-    with capsys.disabled():
-        sys.stdout.write(f"\n{table(reports)}\n")
+    tell(table(reports))
     if len(reports) < POINTS_FROM:
         pytest.skip(f"{len(reports)} storms do not come by everything; {POINTS_FROM} do")
     total = totals(reports)

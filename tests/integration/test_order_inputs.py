@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import structlog
 from contract.brokers import submit
 from integration.broker_cases import over_gateway
-from support import eventually, run
+from support import eventually, log_of, run
 
 from ibstream.contracts.orders import OrderStatus
 from ibstream_broker import inbox as inbox_module
@@ -17,9 +16,9 @@ def test_what_was_dropped_is_recovered_at_once(redis_url: str, monkeypatch: pyte
 
     async def scenario() -> None:
         async with over_gateway(redis_url, reconcile_interval_s=300) as rig:
-            with monkeypatch.context() as narrow, structlog.testing.capture_logs() as logged:
+            with monkeypatch.context() as narrow:
                 narrow.setattr(inbox_module, "INPUTS_MAX", 1)
-                narrow.setattr(inbox_module, "_log", structlog.get_logger())  # one that no test before has bound for good
+                logged = log_of(inbox_module, narrow)
                 await rig.orders.send(submit("dropped"))
                 dropped = {"event": "broker.inbox_full", "dropped": "Executed"}
                 await eventually(lambda: any(dropped.items() <= one.items() for one in logged), what="a fill dropped")

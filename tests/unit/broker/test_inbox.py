@@ -8,8 +8,7 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-import structlog
-from support import run
+from support import log_of, run
 from unit.broker.stories import NOW, charged, executed, seen, status
 
 from ibstream_broker import inbox as inbox_module
@@ -128,11 +127,10 @@ def test_some_are_taken_at_once_and_no_more_than_asked_for() -> None:
 def test_what_is_dropped_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """An input that goes for want of room is an error in the log, by its kind."""
     monkeypatch.setattr(inbox_module, "INPUTS_MAX", 1)
-    monkeypatch.setattr(inbox_module, "_log", structlog.get_logger())  # one that no test before has bound for good
-    with structlog.testing.capture_logs() as logged:
-        inbox = Inbox()
-        inbox.put(seen())
-        inbox.put(status("Submitted", 1))
+    logged = log_of(inbox_module, monkeypatch)
+    inbox = Inbox()
+    inbox.put(seen())
+    inbox.put(status("Submitted", 1))
     assert [(one["event"], one["log_level"], one["dropped"]) for one in logged] == [
         ("broker.inbox_full", "error", "OrderSeen")
     ]

@@ -35,7 +35,8 @@ def test_quotes_orders_bars_and_health_travel_through_the_system(redis_url: str,
             await system.gateway.start()
             await system.services.start()
             await system.mode("normal", within_s=40)
-            assert len(await system.fresh_symbols(within_s=10)) == 100
+            # How soon they flow is for the feed's own tests to say; here the storms may rage beside it.
+            assert len(await system.fresh_symbols(within_s=30)) == 100
             async with system.client() as client:
                 outcome = await client.submit_and_wait("AAPL", Side.BUY, 10)
                 assert outcome.status is OrderStatus.FILLED

@@ -73,7 +73,7 @@ def test_a_killed_server_is_unavailable_at_once(private_server: Servers) -> None
             for _ in range(2):
                 with pytest.raises(BusUnavailable, match=bus.address):
                     await bus.ping()
-            assert SYSTEM_CLOCK.monotonic() - started < 4.5
+            assert SYSTEM_CLOCK.monotonic() - started < 2
             await server.start()
             assert await bus.get("k") == b"v"
 
@@ -93,7 +93,7 @@ def test_a_frozen_server_is_unavailable_within_the_deadline(private_server: Serv
                     started = SYSTEM_CLOCK.monotonic()
                     with pytest.raises(BusUnavailable):
                         await bus.call(raw(bus).get("one"), deadline_s=0.3)
-                    assert 0.25 < SYSTEM_CLOCK.monotonic() - started < 4
+                    assert 0.25 < SYSTEM_CLOCK.monotonic() - started < 1.5
             for _ in range(10):
                 assert await bus.get("two") == b"2"
 

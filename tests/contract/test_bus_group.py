@@ -506,7 +506,7 @@ def test_a_long_handler_keeps_its_entry(redis_url: str) -> None:
                 await reached.wait()
                 hungry = consumer(bus, other, "other", claim_idle_s=0.5, upkeep_interval_s=0.01)
                 async with consuming(hungry):
-                    await SYSTEM_CLOCK.sleep(0.8)  # not for a state: more than the half second that passes is the test
+                    await SYSTEM_CLOCK.sleep(1.2)  # not for a state: more than the half second that passes is the test
                     finish.set()
                     await slow.reach("long")
             assert other == []

@@ -193,7 +193,7 @@ def test_without_the_server_it_is_lost_within_its_ttl_by_our_own_clock(private_s
                 async with server.frozen():
                     with pytest.raises(LeaseLost):
                         await keeping
-            assert SYSTEM_CLOCK.monotonic() - gone < 4, "it waited for the server to answer"
+            assert SYSTEM_CLOCK.monotonic() - gone < SHORT_S + 0.3
             assert (one.token, one.held) == (0, False)
 
     run(scenario())
@@ -254,7 +254,7 @@ def test_an_answer_that_comes_too_late_is_no_lease(private_server: Servers) -> N
             one = lease(bus, "a", ttl_s=0.2)
             async with server.frozen():
                 asking = asyncio.create_task(one.try_acquire())
-                await SYSTEM_CLOCK.sleep(0.3)  # not for a state: the 0.2 seconds that pass are the test
+                await SYSTEM_CLOCK.sleep(0.5)  # not for a state: the 0.2 seconds that pass are the test
             assert not await asking
             assert not one.held
 

@@ -10,8 +10,9 @@ from msgspec import Meta
 
 from ibstream.contracts.base import Side, Symbol
 
-SecurityType = Literal["STK", "CASH", "FUT", "OPT", "BAG"]
-"""IBKR's security type: stocks and ETFs, currency pairs, futures, options on stocks and indices, combos."""
+SecurityType = Literal["STK", "CASH", "FUT", "OPT", "BAG", "IND"]
+"""IBKR's security type: stocks and ETFs, currency pairs, futures, options on stocks and indices, combos, and indices, which are
+quoted and not traded."""
 
 Exchange = Annotated[str, Meta(max_length=32)]
 Expiry = Annotated[str, Meta(pattern=r"^([0-9]{6}([0-9]{2})?)?$(?!\n)", description="YYYYMMDD, or YYYYMM of a future")]
@@ -46,6 +47,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     | a future | `symbol` ES, `security_type` FUT, `exchange` CME, `expiry` |
     | an option | `symbol` of the underlying, `security_type` OPT, `expiry`, `strike`, `right` |
     | a combo | `symbol` of the underlying (or of the first leg), `security_type` BAG, `legs` |
+    | an index | `symbol` SPX, `security_type` IND, `exchange` CBOE; for quotes and bars, not for orders |
     """
 
     symbol: Symbol
@@ -80,5 +82,38 @@ def label(instrument: Instrument) -> str:
             return f"{instrument.symbol} {instrument.expiry} {instrument.strike} {instrument.right}"
         case "BAG":
             return f"{instrument.symbol} combo of {len(instrument.legs)}"
+        case "IND":
+            return f"{instrument.symbol} IND"
         case _:
             return instrument.symbol
+
+
+_USUAL_EXCHANGES = {"STK": "SMART", "OPT": "SMART", "CASH": "IDEALPRO"}
+_USUAL_CURRENCY = "USD"
+
+
+def quote_symbol(instrument: Instrument) -> str:
+    """What quotes call it, in the first column of a row: its label, and behind that whatever is out of the ordinary.
+
+    | instrument | is called |
+    |---|---|
+    | a US stock | `AAPL` |
+    | a currency pair | `EUR.USD` |
+    | a future | `ES 202612`, of a certain multiplier `SI 202612 x1000` |
+    | an option | `AAPL 20261218 250 C`, of a certain class `SPX 20261218 5000 C SPXW` |
+    | an index | `SPX IND` |
+    | a stock in another currency, or of one exchange alone | `SAP EUR`, `AAPL @ARCA` |
+
+    The primary exchange is no part of it: it helps to find a contract, and is not another one.
+    """
+    parts = [label(instrument)]
+    if instrument.currency != _USUAL_CURRENCY and instrument.security_type != "CASH":
+        parts.append(instrument.currency)
+    if instrument.multiplier:
+        parts.append(f"x{instrument.multiplier}")
+    if instrument.trading_class:
+        parts.append(instrument.trading_class)
+    usual = _USUAL_EXCHANGES.get(instrument.security_type)
+    if usual is not None and instrument.exchange not in (usual, "SMART"):
+        parts.append(f"@{instrument.exchange}")
+    return " ".join(parts)

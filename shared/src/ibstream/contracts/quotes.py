@@ -17,19 +17,25 @@ class Quality(StrEnum):
 
     LIVE = "live"
     DELAYED = "delayed"
+    """Some 15 minutes old: this market data is not subscribed."""
     FROZEN = "frozen"
+    """The last values before the exchange closed."""
+    DELAYED_FROZEN = "delayed_frozen"
     SNAPSHOT = "snapshot"
+    """Live at `time_ns`, and not kept up since: no line is free, so symbols take turns."""
     STALE = "stale"
-    """No longer kept up: the connection or the Gateway's link to IBKR is down. The prices are the last known."""
+    """No longer kept up: the connection, the Gateway's link to IBKR or a data farm is down, or IBKR fell silent for no known
+    reason. The prices are the last known."""
 
 
-class Quote(msgspec.Struct, frozen=True, array_like=True):
+class Quote(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One row, a JSON array in this order. New columns are only ever appended.
 
-    Prices are in the instrument's currency, sizes in shares. NaN does not travel: what is not known is null.
+    Prices are in the instrument's currency, sizes in shares or contracts. NaN does not travel: what is not known is null.
     """
 
     symbol: str
+    """As `quote_symbol` of `ibstream.contracts.instrument` says: `AAPL`, `BRK.B`, `EUR.USD`, `ES 202612`, `SPX IND`."""
     bid: float | None = None
     ask: float | None = None
     last: float | None = None
@@ -40,14 +46,16 @@ class Quote(msgspec.Struct, frozen=True, array_like=True):
     time_ns: TimeNs = 0
     """When the feed received the newest of these values; of a stale row, since when it is not kept up."""
     quality: Quality = Quality.LIVE
+    halted: bool = False
+    """Whether the exchange has halted trading in it."""
 
 
 class QuoteBatch(Message, frozen=True, kw_only=True, tag="quotes.batch.v1"):
     """What changed in one shard since the entry before, conflated to the latest row per symbol.
 
     Within one `epoch`, `seq` counts a shard's entries from 1 without a gap: a consumer that sees n and then n+2 missed one.
-    A new epoch starts when the feed starts, reconnects or could not be sure that an entry was written; then the consumer
-    reads `quotes:last:<shard>` again.
+    A new epoch starts when the feed starts, reconnects, could not be sure that an entry was written, or when another feed
+    process takes the shard over; then the consumer reads `quotes:last:<shard>` again.
     """
 
     shard: Annotated[int, Meta(ge=0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ibstream.contracts import data, feed, orders, portfolio, quotes, system
+from ibstream.contracts import data, feed, orders, portfolio, quotes, system, ticks
 from ibstream.contracts.base import Codec, Message
 
 SERVICES = ("broker", "data", "feed")
@@ -101,13 +101,41 @@ QUOTES = Stream(
     messages=(quotes.QuoteBatch,),
     keep_entries=10_000,
 )
+TICKS = Stream(
+    name="ticks:<symbol>",
+    title="Every tick of a symbol, while somebody holds a lease on its ticks",
+    writers="feed",
+    readers="anyone, with plain XREAD",
+    messages=(ticks.TickBatch,),
+    keep_entries=10_000,
+    expires_s=3600,
+)
+LIVE_BARS = Stream(
+    name="bars:<symbol>",
+    title="Bars of five seconds of a symbol, while somebody holds a lease on them",
+    writers="feed",
+    readers="anyone, with plain XREAD",
+    messages=(ticks.FiveSecondBar,),
+    keep_entries=10_000,
+    expires_s=86400,
+)
+DEPTH = Stream(
+    name="depth:<symbol>",
+    title="The order book of a symbol, while somebody holds a lease on it",
+    writers="feed",
+    readers="anyone, with plain XREAD",
+    messages=(ticks.Depth,),
+    keep_entries=1_000,
+    expires_s=3600,
+)
 FEED_REQUESTS = Stream(
     name="feed:requests",
-    title="Subscription leases; part of the contract, not served yet: the feed subscribes its list",
+    title="Subscription leases",
     writers="anyone",
     readers="feed",
     messages=(feed.Subscribe, feed.Unsubscribe),
-    keep_entries=100_000,
+    keep_s=feed.TTL_S_MAX,
+    group="feed",
 )
 FEED_EVENTS = Stream(
     name="feed:events",
@@ -187,6 +215,9 @@ STREAMS: tuple[Stream, ...] = (
     ORDER_EVENTS,
     PORTFOLIO_EVENTS,
     QUOTES,
+    TICKS,
+    LIVE_BARS,
+    DEPTH,
     FEED_REQUESTS,
     FEED_EVENTS,
     DATA_REQUESTS,
@@ -268,3 +299,27 @@ ORDER_EPOCHS_KEY = "orders:journal:epochs"
 
 ORDER_FENCE_KEY = "orders:journal:fence"
 """The greatest fencing token that wrote to the journal; a smaller one writes nothing any more."""
+
+FEED_LEASES_KEY = "feed:leases"
+"""Hash of the leases in force: field `<data>|<symbol>|<consumer>`, value a lease as JSON. Every feed process reads it."""
+
+FEED_LEASES_VERSION_KEY = "feed:leases:version"
+"""Counted up with each change of `feed:leases` but renewals."""
+
+FEED_MEMBER_PATTERN = "feed:member:*"
+"""Matches the member keys of all feed processes."""
+
+
+def feed_member_key(instance: str) -> str:
+    """Key by which a feed process says that it lives and takes a share of the shards; expires with it."""
+    return f"feed:member:{instance}"
+
+
+def shard_lease(shard: int) -> str:
+    """The lease that makes one feed process the only writer of a shard."""
+    return f"lease:quotes:{shard}"
+
+
+def contracts_key(account: str) -> str:
+    """Hash of the contracts looked up so far, by the symbol that quotes use. By account: a stand-in's ids are not IBKR's."""
+    return f"feed:contracts:{account}"

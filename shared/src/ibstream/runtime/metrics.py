@@ -73,7 +73,16 @@ COMMISSIONS_WAITING = Gauge(
 
 QUOTES_PUBLISHED = Counter("ibstream_quotes_published", "Quote rows written to the shards")
 QUOTES_CONFLATED = Counter("ibstream_quotes_conflated", "Updates merged into a row that was not yet sent")
+BATCHES_NOT_WRITTEN = Counter("ibstream_quote_batches_not_written", "Batches of quotes that Redis did not take")
 SUBSCRIPTIONS = Gauge("ibstream_subscriptions", "Market data lines in use")
+LINE_BUDGET = Gauge("ibstream_line_budget", "Market data lines that this process may use")
+QUOTES_STALE = Gauge("ibstream_quotes_stale", "Symbols whose row is stale")
+QUOTES_DELAYED = Gauge("ibstream_quotes_delayed", "Symbols whose row is delayed")
+SWEEP_SECONDS = Gauge("ibstream_sweep_seconds", "How long the last round of snapshots through the rest of the list took")
+SNAPSHOTS = Counter("ibstream_snapshots", "Snapshots by how they ended", ["outcome"])
+RESUBSCRIBED = Counter("ibstream_resubscribed", "Lines asked for again because they were silent")
+QUARANTINED = Gauge("ibstream_symbols_quarantined", "Symbols that IBKR does not know, or will not give")
+SHARDS_HELD = Gauge("ibstream_shards_held", "Shards that this feed process writes")
 
 BAR_JOBS = Counter("ibstream_bar_jobs", "Bar jobs by how they ended", ["outcome"])
 BARS_PUBLISHED = Counter("ibstream_bars_published", "Bars written to job streams")
@@ -85,4 +94,5 @@ GATEWAY_UP = Gauge("ibstream_gateway_handshake_up", "1 while the Gateway answers
 def stream_label(stream: str) -> str:
     """A stream's name as a label with few values: `quotes:3` → `quotes:*`, `data:jobs:<id>` → `data:jobs:*`."""
     head, colon, last = stream.rpartition(":")
-    return f"{head}:*" if colon and (last.isdigit() or head == "data:jobs") else stream
+    has_parameter = last.isdigit() or head in ("data:jobs", "ticks", "bars", "depth")
+    return f"{head}:*" if colon and has_parameter else stream

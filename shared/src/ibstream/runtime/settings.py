@@ -110,10 +110,29 @@ class FeedSettings(Section):
 
     symbols_file: Path = Path("symbols/sp500.txt")
     market_data_lines: int = Field(100, ge=1, le=10_000)
+    """IBKR's, of this Gateway's user; feed processes on one Gateway share them evenly."""
+    sampling_lines: int = Field(10, ge=0, le=1000)
+    """Of the lines: kept for the snapshots that go through the rest of the list in turn; 0 for none."""
+    tick_by_tick_lines: int = Field(3, ge=0, le=100)
+    depth_lines: int = Field(3, ge=0, le=100)
+    market_data_type: Literal["live", "frozen", "delayed", "delayed_frozen"] = "delayed"
+    """What is asked for where live data is not to be had; live is given wherever it is."""
+    stale_after_s: float = Field(60.0, ge=1, le=86400)
+    """A symbol silent for so long in its exchange's regular hours is asked for again, and stale where nothing comes."""
     requests_per_s: int = Field(15, ge=1, le=1000)
+    """Feed processes on one Gateway share them evenly."""
     reconnect_interval_s: float = Field(5.0, gt=0, le=300)
+    instances_max: int = Field(8, ge=1, le=32)
+    """Feed processes that share the list; more stand by."""
     shards: int = Field(8, ge=1, le=256)
     last_values_interval_s: float = Field(0.25, ge=0.01, le=60)
+    keep_entries: int = Field(10_000, ge=100, le=10_000_000)
+    keep_s: float = Field(0, ge=0, le=604_800)
+    """Entries of a shard that are kept: about so many; or, where `keep_s` is not 0, those of so many seconds."""
+    decoder: Literal["fast", "stock"] = "fast"
+    """Who reads ticks off the wire: the feed itself, or ib_async, of which it then reads them."""
+    receive_buffer_bytes: int = Field(65_536, ge=4096, le=16_777_216)
+    """Of the socket to the Gateway: what waits there is old before it is read."""
 
 
 class WatchdogSettings(Section):

@@ -1,68 +1,134 @@
-"""The latest row of every symbol, and which of them still have to be sent. Memory is bounded by the number of symbols."""
+"""Every line of this process, and which of them still have to be sent or saved. Memory is bounded by the number of symbols."""
 
 from __future__ import annotations
 
-import msgspec
+from collections.abc import Iterable, Iterator
 
-from ibstream.contracts.quotes import Quality, Quote, shard_of
+from ibstream.contracts.quotes import Quote, shard_of
+from ibstream_feed.domain.line import Line
 
 
 class QuoteBook:
-    """Rows by symbol, conflated: a row that changes again before it is sent is sent once, as it is then."""
+    """Lines by symbol, conflated: one that changes again before it is sent is sent once, as it is then.
+
+    A row that says nothing new but the time is not sent. What could not be written is put back; where the line has moved on
+    meanwhile, its newer state is what is sent.
+    """
 
     def __init__(self, shards: int) -> None:
+        self._lines: dict[str, Line] = {}
+        self._unsent: list[list[Line]] = [[] for _ in range(shards)]
+        self._unsaved: list[list[Line]] = [[] for _ in range(shards)]
         self._shards = shards
-        self._rows: dict[str, Quote] = {}
-        self._unsent: list[dict[str, Quote]] = [{} for _ in range(shards)]
-        self._unsaved: list[dict[str, Quote]] = [{} for _ in range(shards)]
+        self.flows = False
+        """Whether ticks are believed. While the session or its link to IBKR is down, what still arrives is not."""
         self.conflated = 0
-        """Updates that were merged into a row not yet sent."""
+        """Touches of a line that was touched already and not sent yet: what one read of the socket brought counts once."""
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._lines)
 
-    def update(self, row: Quote) -> int | None:
-        """Take a symbol's new row. Returns its shard if anything but the time has changed, else None."""
-        if _says_the_same(self._rows.get(row.symbol), row):
-            return None
-        shard = shard_of(row.symbol, self._shards)
-        self._rows[row.symbol] = row
-        self._unsaved[shard][row.symbol] = row
-        if row.symbol in self._unsent[shard]:
-            self.conflated += 1
-        self._unsent[shard][row.symbol] = row
-        return shard
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self._lines.values())
 
-    def mark_one_stale(self, symbol: str, time_ns: int) -> int | None:
-        """Say of one symbol's row that it is no longer kept up. Returns its shard if that is news."""
-        row = self._rows.get(symbol)
-        if row is None or row.quality is Quality.STALE:
-            return None
-        return self.update(msgspec.structs.replace(row, quality=Quality.STALE, time_ns=time_ns))
+    def get(self, symbol: str) -> Line | None:
+        """The line of a symbol; None where there is none."""
+        return self._lines.get(symbol)
 
-    def mark_stale(self, time_ns: int) -> set[int]:
-        """Say of every row that it is no longer kept up; prices stay as last known. Returns the shards that changed."""
-        marked = (self.mark_one_stale(symbol, time_ns) for symbol in list(self._rows))
-        return {shard for shard in marked if shard is not None}
+    def open(self, symbol: str) -> Line:
+        """The line of a symbol, made where there is none."""
+        line = self._lines.get(symbol)
+        if line is None:
+            line = self._lines[symbol] = Line(symbol, shard_of(symbol, self._shards))
+        return line
+
+    def close(self, symbol: str) -> None:
+        """Forget a line. What is unsent of it is not sent any more."""
+        line = self._lines.pop(symbol, None)
+        if line is None:
+            return
+        if line.is_unsent:
+            self._unsent[line.shard].remove(line)
+        if line.is_unsaved:
+            self._unsaved[line.shard].remove(line)
+
+    def ticked(self, lines: Iterable[Line], time_ns: int) -> set[int]:
+        """New values stand in these lines, received at `time_ns`. Returns the shards in which something is to be sent."""
+        touched: set[int] = set()
+        if not self.flows:
+            return touched
+        for line in lines:
+            if line.is_gathering:
+                continue
+            line.time_ns = time_ns
+            line.known = line.values
+            line.is_stale = False
+            if line.is_unsent:
+                self.conflated += 1
+            else:
+                self._mark(line)
+            touched.add(line.shard)
+        return touched
+
+    def mark_stale(self, lines: Iterable[Line], time_ns: int) -> set[int]:
+        """Say of these lines that they are no longer kept up; prices stay as last known. Returns the shards that changed."""
+        changed: set[int] = set()
+        for line in lines:
+            if line.is_stale or not line.time_ns:
+                continue
+            line.is_stale = True
+            line.time_ns = time_ns
+            self._mark(line)
+            changed.add(line.shard)
+        return changed
+
+    def show(self, line: Line) -> None:
+        """Have a line sent and saved as it stands, such as one that was restored."""
+        self._mark(line)
+
+    def unsent(self, shard: int) -> bool:
+        """Whether anything of a shard is to be sent."""
+        return bool(self._unsent[shard])
 
     def take_unsent(self, shard: int) -> list[Quote]:
-        """What has to be sent of a shard; it counts as sent from now on."""
-        rows, self._unsent[shard] = self._unsent[shard], {}
-        return list(rows.values())
-
-    def put_back(self, shard: int, rows: list[Quote]) -> None:
-        """These were not sent after all; where a symbol has moved on meanwhile, the newer row stands."""
-        self._unsent[shard] = {row.symbol: row for row in rows} | self._unsent[shard]
-
-    def take_unsaved(self, shard: int) -> dict[str, Quote]:
-        """What has changed in a shard's last values; it counts as saved from now on."""
-        rows, self._unsaved[shard] = self._unsaved[shard], {}
+        """The rows that have to be sent of a shard; they count as sent from now on."""
+        lines, self._unsent[shard] = self._unsent[shard], []
+        rows: list[Quote] = []
+        for line in lines:
+            line.is_unsent = False
+            says = (line.known.copy(), line.quality, line.halted)
+            if says != line.sent:
+                line.sent = says
+                rows.append(line.row())
         return rows
 
-    def put_back_unsaved(self, shard: int, rows: dict[str, Quote]) -> None:
+    def put_back(self, rows: Iterable[Quote]) -> None:
+        """These were not sent after all: their lines are sent again, as they stand then."""
+        for row in rows:
+            line = self._lines.get(row.symbol)
+            if line is not None:
+                line.sent = None
+                self._mark(line)
+
+    def take_unsaved(self, shard: int) -> list[Quote]:
+        """The rows of a shard's last values that have changed; they count as saved from now on."""
+        lines, self._unsaved[shard] = self._unsaved[shard], []
+        for line in lines:
+            line.is_unsaved = False
+        return [line.row() for line in lines]
+
+    def put_back_unsaved(self, rows: Iterable[Quote]) -> None:
         """These were not saved after all."""
-        self._unsaved[shard] = rows | self._unsaved[shard]
+        for row in rows:
+            line = self._lines.get(row.symbol)
+            if line is not None and not line.is_unsaved:
+                line.is_unsaved = True
+                self._unsaved[line.shard].append(line)
 
-
-def _says_the_same(before: Quote | None, after: Quote) -> bool:
-    return before is not None and msgspec.structs.replace(before, time_ns=after.time_ns) == after
+    def _mark(self, line: Line) -> None:
+        if not line.is_unsent:
+            line.is_unsent = True
+            self._unsent[line.shard].append(line)
+        if not line.is_unsaved:
+            line.is_unsaved = True
+            self._unsaved[line.shard].append(line)

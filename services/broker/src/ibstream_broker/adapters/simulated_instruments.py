@@ -1,8 +1,7 @@
-"""The simulated market's instruments by the names that requests use, looked up as IBKR looks contracts up."""
+"""The simulated market's instruments as orders name them, and as the broker is told of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal
 
@@ -13,6 +12,7 @@ from ibstream.contracts.orders import Reason
 from ibstream.ibkr.contracts import from_ib_symbol
 from ibstream.simulation.increments import MARKET_RULES
 from ibstream.simulation.instruments import InstrumentMaster, Listing
+from ibstream.simulation.lookup import fitting
 from ibstream.simulation.orders import Leg
 from ibstream.simulation.recent import Recent
 from ibstream_broker.domain.checks.instruments import wrong_with_combo
@@ -20,10 +20,6 @@ from ibstream_broker.ports import InstrumentRefused, Terms
 
 INSTRUMENTS_KEPT = 10_000
 """Instruments whose look-up is remembered; the oldest is forgotten, and looked up again when it comes back."""
-
-_OLD_NAMES = {"ISLAND": "NASDAQ"}
-"""What IBKR called NASDAQ until 2023."""
-_MONTH_DIGITS = 6
 
 
 class Traded(msgspec.Struct, frozen=True):
@@ -86,16 +82,16 @@ class InstrumentBook:
         return known
 
     def _one(self, instrument: Instrument, today: date) -> Found:
-        fitting = [one for one in self._candidates(instrument, today) if _fits(one, instrument, today)]
-        if not fitting:
+        found = fitting(self._master, instrument, today)
+        if not found:
             raise InstrumentRefused(
                 Reason.UNKNOWN_INSTRUMENT, f"the simulated market has no {label(instrument)} as it was named"
             )
-        if len(fitting) > 1:
+        if len(found) > 1:
             raise InstrumentRefused(
-                Reason.AMBIGUOUS_INSTRUMENT, f"{label(instrument)} fits {len(fitting)} contracts; say which of them"
+                Reason.AMBIGUOUS_INSTRUMENT, f"{label(instrument)} fits {len(found)} contracts; say which of them"
             )
-        listing = fitting[0]
+        listing = found[0]
         # Pairs are told to trade in hundredths of a unit, but over its API IBKR takes whole ones alone.
         terms = Terms(
             con_id=listing.con_id,
@@ -118,66 +114,6 @@ class InstrumentBook:
         terms = Terms(con_id=0, multiplier=max(one.terms.multiplier for one in found))
         traded = Traded(0, instrument.symbol, "BAG", instrument.currency, instrument.exchange)
         return Found(instrument.symbol, traded, terms, legs)
-
-    def _candidates(self, instrument: Instrument, today: date) -> Iterable[Listing]:
-        symbol = instrument.symbol
-        match instrument.security_type:
-            case "STK":
-                return _some(self._master.stock(symbol))
-            case "CASH":
-                return _some(self._master.by_symbol(f"{symbol}.{instrument.currency}"))
-            case "FUT":
-                return self._futures(symbol, today)
-            case _:
-                return self._options(instrument, today)
-
-    def _futures(self, symbol: str, today: date) -> list[Listing]:
-        try:
-            return self._master.futures(symbol, today)
-        except KeyError:
-            return []
-
-    def _options(self, instrument: Instrument, today: date) -> list[Listing]:
-        chain = self._master.option_chain(instrument.symbol, today)
-        if chain is None:
-            return []
-        strikes = chain.strikes if instrument.strike is None else (instrument.strike,)
-        days = [day for day in chain.expirations if f"{day:%Y%m%d}".startswith(instrument.expiry)]
-        places = ((day, strike, right) for day in days for strike in strikes for right in (instrument.right or "CP"))
-        return [one for place in places if (one := self._master.option(chain.under, *place)) is not None]
-
-
-def _some(listing: Listing | None) -> list[Listing]:
-    return [] if listing is None else [listing]
-
-
-def _fits(listing: Listing, said: Instrument, today: date) -> bool:
-    """Whether the instrument agrees with all that is said, and has not expired."""
-    primary = _OLD_NAMES.get(said.primary_exchange, said.primary_exchange)
-    return (
-        listing.security_type == said.security_type
-        and from_ib_symbol(listing.ib_symbol) == said.symbol
-        and listing.currency == said.currency
-        and _is_routed_to(listing, said.exchange)
-        and primary in ("", "SMART", listing.primary_exchange or listing.exchange)
-        and said.trading_class in ("", listing.trading_class)
-        and (not said.multiplier or Decimal(said.multiplier) == listing.multiplier)
-        and _expiry_fits(listing, said.expiry)
-        and (listing.expiry is None or listing.expiry >= today)
-    )
-
-
-def _is_routed_to(listing: Listing, exchange: str) -> bool:
-    # IBKR routes no currency pair by SMART; whoever leaves the default means the one place where they trade.
-    is_default = exchange == "SMART" and listing.security_type == "CASH"
-    return is_default or exchange in ("", listing.exchange, *listing.valid_exchanges)
-
-
-def _expiry_fits(listing: Listing, expiry: str) -> bool:
-    """A future's contract month, or the last trading day of a future or an option."""
-    if listing.security_type == "FUT" and len(expiry) == _MONTH_DIGITS:
-        return expiry == listing.contract_month
-    return listing.last_trade_date.startswith(expiry)
 
 
 def _traded(listing: Listing) -> Traded:

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
+import msgspec
 import pytest
 from contract.ib_async_terminal import AAPL, Terminal, connected, limit, status, statuses
 from contract.ib_async_terminal import SETTINGS as TERMINAL_SETTINGS
@@ -14,7 +15,7 @@ from contract.wire_client import Peer, hello, logged_in, peer, start_api, subscr
 from ib_async import BarDataList
 from support import eventually, run
 
-from ibstream_gateway_emulator.control.handle import GatewayControl
+from ibstream_gateway_emulator.control.handle import CommandError, GatewayControl
 from ibstream_gateway_emulator.domain.limits import Limits
 from ibstream_gateway_emulator.faults import verbs
 from ibstream_gateway_emulator.protocol.framing import frame
@@ -273,6 +274,92 @@ def test_market_data_permission_is_refused_or_delayed(code: int, *, is_delayed: 
     run(scenario())
 
 
+def test_halt_is_told_by_tick_49_and_stops_the_quotes_of_its_symbol_while_it_lasts() -> None:
+    async def scenario() -> None:
+        async with listening() as (gateway, control, client):
+            client.writer.write(subscribe(3) + _ask(4, "MSFT"))
+            assert [await _halted(client) for _ in range(2)] == [("3", "0"), ("4", "0")]
+            await control.halt(symbol="AAPL")
+            assert await _halted(client) == ("3", "1")
+            began = gateway.state.stepped_ns
+            await eventually(lambda: gateway.state.stepped_ns > began + 1_000_000_000, what="a second of the clock")
+            assert {fields[2] for fields in await _drained(client) if fields[0] in TICKS} == {"4"}
+            await control.clear(fault="halt")
+            assert await _halted(client) == ("3", "0")
+            assert (await _tick_of(client, "3"))[0] in TICKS
+
+    run(scenario())
+
+
+def test_halt_is_told_with_a_quote_to_who_subscribes_meanwhile() -> None:
+    async def scenario() -> None:
+        async with listening() as (gateway, control, client):
+            await control.halt()
+            client.writer.write(subscribe(3))
+            assert await _halted(client) == ("3", "1")
+            assert (await client.receive_until("1"))[2] == "3"
+            assert await _no_ticks(gateway, client)
+            client.writer.write(_ask(4, "AAPL", snapshot="1"))
+            assert await _halted(client) == ("4", "1")
+            assert (await client.receive_until("57"))[2] == "4"
+
+    run(scenario())
+
+
+def test_halt_of_delayed_data_is_told_under_the_delayed_type() -> None:
+    async def scenario() -> None:
+        async with listening() as (_, control, client):
+            await control.market_data_permission(code=10167)
+            client.writer.write(frame(("59", "1", "3")) + subscribe(3))
+            assert await _halted(client, "90") == ("3", "0")
+            await client.receive_until("1")
+            await control.halt()
+            assert await _halted(client, "90") == ("3", "1")
+
+    run(scenario())
+
+
+def test_forget_subscriptions_stops_their_ticks_without_a_word_until_they_are_asked_for_again() -> None:
+    async def scenario() -> None:
+        async with listening() as (gateway, control, client):
+            client.writer.write(subscribe(3) + _ask(4, "MSFT"))
+            await _tick_of(client, "4")
+            await control.forget_subscriptions(symbol="AAPL")
+            await _drained(client)
+            began = gateway.state.stepped_ns
+            await eventually(lambda: gateway.state.stepped_ns > began + 1_000_000_000, what="a second of the clock")
+            heard = await _drained(client)
+            assert {(fields[0] in TICKS, fields[2]) for fields in heard if fields[0] != "46"} == {(True, "4")}
+            client.writer.write(subscribe(3))
+            assert await _tick_of(client, "3")
+
+    run(scenario())
+
+
+def test_forget_subscriptions_frees_lines_and_is_bounded_by_client_and_count() -> None:
+    settings = msgspec.structs.replace(SETTINGS, limits=msgspec.structs.replace(Limits.lifted(), market_data_lines=2))
+
+    async def scenario() -> None:
+        async with running_gateway(settings) as gateway, logged_in(gateway) as client, logged_in(gateway, 2) as other:
+            control = GatewayControl(gateway.state)
+            client.writer.write(subscribe(3) + _ask(4, "MSFT"))
+            other.writer.write(subscribe(5))
+            await _tick_of(client, "4")
+            await _tick_of(other, "5")
+            with pytest.raises(CommandError, match="no such subscription"):
+                await control.forget_subscriptions(client_id=3)
+            await control.forget_subscriptions(client_id=1, count=1)
+            client.writer.write(frame(("2", "1", "3")))
+            assert (await _error(client, "300"))[2] == "3"
+            assert await _tick_of(client, "4")
+            assert await _tick_of(other, "5")
+            await control.forget_subscriptions(client_id=1)
+            client.writer.write(frame(("2", "1", "4")))
+            assert (await _error(client, "300"))[2] == "4"
+
+    run(scenario())
+
+
 def test_fail_live_updates_ends_bars_that_were_kept_up_to_date() -> None:
     async def scenario() -> None:
         async with trading() as (_, control, terminal):
@@ -311,6 +398,25 @@ def test_fail_history_is_a_pacing_violation_by_default() -> None:
             assert await _bars(terminal)
 
     run(scenario())
+
+
+def _ask(req_id: int, symbol: str, *, snapshot: str = "0") -> bytes:
+    contract = ("0", symbol, "STK", "", "0.0", "", "", "SMART", "", "USD", "", "")
+    return frame(("1", "11", str(req_id), *contract, "0", "", snapshot, "0", ""))
+
+
+async def _halted(client: Peer, tick_type: str = "49") -> tuple[str, str]:
+    """What the next tick about a halt says: of which request, and what."""
+    while (fields := await client.receive_until("45"))[3] != tick_type:
+        pass
+    return fields[2], fields[4]
+
+
+async def _tick_of(client: Peer, req_id: str) -> list[str]:
+    """The next price or size of a subscription."""
+    while (fields := await client.receive())[0] not in TICKS or fields[2] != req_id:
+        pass
+    return fields
 
 
 def _verb(**fields: object) -> verbs.Verb:

@@ -169,7 +169,7 @@ def test_a_snapshot_while_the_farm_is_down_ends_after_eleven_seconds_or_when_it_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     floor = Floor()
-    monkeypatch.setattr(floor.gateway.faults, "quotes_flow", lambda _: False)
+    monkeypatch.setattr(floor.gateway.faults, "has_quotes", lambda _: False)
     assert not of(floor.subscribe(7, snapshot=True), TickSnapshotEnd)
     assert codes_of(floor.subscribe(7, snapshot=True)) == [322]
     assert floor.step(SNAPSHOT_NS_MAX / 1e9 - 1) == []

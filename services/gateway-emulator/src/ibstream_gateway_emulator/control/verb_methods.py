@@ -303,6 +303,36 @@ class VerbMethods(ABC):
             )
         )
 
+    async def halt(
+        self,
+        *,
+        symbol: str | None = None,
+        for_s: Seconds | None = None,
+    ) -> None:
+        """Trading is halted: tick 49 says 1 and quotes stand still; when it is over it says 0, and quotes go on."""
+        await self.command(
+            verbs.Halt(
+                symbol=symbol,
+                for_s=for_s,
+            )
+        )
+
+    async def forget_subscriptions(
+        self,
+        *,
+        client_id: ClientId | None = None,
+        symbol: str | None = None,
+        count: Count | None = None,
+    ) -> None:
+        """IBKR forgets subscriptions to quotes: their ticks stop and nothing is said; asked for again, they come."""
+        await self.command(
+            verbs.ForgetSubscriptions(
+                client_id=client_id,
+                symbol=symbol,
+                count=count,
+            )
+        )
+
     async def fail_live_updates(
         self,
         *,

@@ -111,6 +111,8 @@ class Line:
         """How many subscriptions there are."""
         self.is_flowing = standing.data_type is not None
         """Whether anything comes at the moment."""
+        self.is_halted = False
+        """Whether trading is halted."""
         salt = splitmix64(market.seed ^ stable_hash(subject.key))
         self.sizes = BookSizes(_UNITS.get(subject.security_type, _SHARES), salt)
         self._market = market
@@ -142,7 +144,7 @@ class Line:
 
     def advance(self, now_ns: int) -> None:
         """Take the quote that stands now."""
-        if self.row[0] <= now_ns < self.row[1]:
+        if self.row[0] <= now_ns < self.row[1] or (self.is_halted and self.quote is not None):
             return
         row, told = self.rows[self.next_row], self.quote
         if row[0] <= now_ns < row[1]:
@@ -213,12 +215,19 @@ class Line:
         quote = self.quote
         if quote is None:
             return []
-        ticks: list[Tick] = [] if told is not None or self.subject.security_type == "BAG" else [halted_tick()]
+        ticks: list[Tick] = []
+        if told is None and self.subject.security_type != "BAG":
+            ticks.append(halted_tick(is_halted=self.is_halted))
         ticks += quote_ticks(quote, told, self.kind)
         if self.day is not None and self.day is not day:
             ticks += day_ticks(self.day, day)
         if self.subject.security_type == "OPT":
             ticks += self._greeks(quote)
+        return delayed(ticks) if self._is_renamed else ticks
+
+    def halt(self) -> list[Tick]:
+        """Whether trading is halted, told by itself."""
+        ticks = [halted_tick(is_halted=self.is_halted)]
         return delayed(ticks) if self._is_renamed else ticks
 
     def news_form(self, told: Quote | None, day: DayStatistics | None, id_length: int) -> Form:

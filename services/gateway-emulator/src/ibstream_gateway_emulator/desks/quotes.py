@@ -85,7 +85,7 @@ class QuoteDesk:
         self._slots.take(subject.key)
         self._enter(stream)
         yield from self._opening(stream)
-        if self._flows(stream) and (stream.line.quote is not None or self._may_be_slow()):
+        if self._has_quotes(stream) and (stream.line.quote is not None or self._may_be_slow()):
             stream.line.advance(now_ns)
             if stream.line.wants_day and self._may_be_slow():
                 stream.line.open_day()
@@ -99,7 +99,7 @@ class QuoteDesk:
         if stream.standing.is_refused and stream.standing.notice is not None:
             raise RequestError(stream.standing.notice)
         yield from self._opening(stream)
-        if self._flows(stream):
+        if self._has_quotes(stream):
             yield from self._snapped(stream, now_ns)
         else:
             self._snapshots[stream] = now_ns + SNAPSHOT_NS_MAX
@@ -114,6 +114,18 @@ class QuoteDesk:
         if not waiting:
             raise RequestError(codes.no_such_ticker(req_id))
         del self._snapshots[waiting[0]]
+
+    def forget(self, client_id: int | None, symbol: str | None, count: int | None) -> int:
+        """End subscriptions that fit, the oldest of a client's first, without a word; how many that were."""
+        found = [
+            stream
+            for stream in self._in_turn()
+            if client_id in (None, stream.client.client_id) and symbol in (None, stream.subject.key)
+        ][:count]
+        for stream in found:
+            del self._streams[stream.client][stream.req_id]
+            self._forget(stream)
+        return len(found)
 
     def leave(self, client: Client) -> None:
         """Forget a client that has gone."""
@@ -158,7 +170,9 @@ class QuoteDesk:
         if known is not None:
             return known
         delayed_types = self._settings().delayed_tick_types
-        return Line(place, subject, self._market, given, shift_of(given, closed_ns), delayed_types=delayed_types)
+        line = Line(place, subject, self._market, given, shift_of(given, closed_ns), delayed_types=delayed_types)
+        line.is_halted = self._faults.is_halted(subject.key)
+        return line
 
     def _hold(self, stream: Stream) -> None:
         line = stream.line
@@ -217,8 +231,8 @@ class QuoteDesk:
             if listing is not None and given.notice is None:
                 yield TickReqParams(stream.req_id, listing.min_tick, _BBO_EXCHANGE, _SNAPSHOT_PERMISSIONS)
 
-    def _flows(self, stream: Stream) -> bool:
-        return stream.standing.data_type is not None and self._faults.quotes_flow(stream.subject.key)
+    def _has_quotes(self, stream: Stream) -> bool:
+        return stream.standing.data_type is not None and self._faults.has_quotes(stream.subject.key)
 
     # What is told.
 
@@ -237,7 +251,7 @@ class QuoteDesk:
 
     def _end_snapshots(self, now_ns: int) -> None:
         for stream, deadline_ns in list(self._snapshots.items()):
-            if self._flows(stream):
+            if self._has_quotes(stream):
                 stream.client.outlet.send(self._snapped(stream, now_ns))
             elif now_ns >= deadline_ns:
                 stream.client.outlet.send([TickSnapshotEnd(stream.req_id)])
@@ -254,6 +268,16 @@ class QuoteDesk:
         for line in self._lines.values():
             line.look_ahead_no_more()
             line.is_flowing = line.standing.data_type is not None and self._faults.quotes_flow(line.subject.key)
+            if line.is_halted != self._faults.is_halted(line.subject.key):
+                line.is_halted = not line.is_halted
+                self._tell_halt(line)
+
+    def _tell_halt(self, line: Line) -> None:
+        """Say that a halt begins or ends, to who has heard of the instrument; the others hear it with their first quote."""
+        for stream in self._in_turn():
+            if stream.line is line and stream.told is not None:
+                self._teller.told_apart(1)
+                stream.client.outlet.send([message_of(stream.req_id, tick) for tick in line.halt()])
 
     def _is_calm(self) -> bool:
         """Whether nothing is wrong, so that no fault need be asked for line by line."""

@@ -112,6 +112,11 @@ def _fail_live_updates(gateway: Gateway, verb: verbs.FailLiveUpdates) -> None:
     gateway.history.fail_live_updates(gateway.now_ns(), verb.client_id)
 
 
+def _forget_subscriptions(gateway: Gateway, verb: verbs.ForgetSubscriptions) -> None:
+    if not gateway.quotes.forget(verb.client_id, verb.symbol, verb.count):
+        raise CommandError("there is no such subscription")
+
+
 # Connections.
 
 
@@ -206,6 +211,7 @@ _ACTS: dict[type[verbs.Verb], Callable[[Gateway, Any], None]] = {
     verbs.FarmDown: _farm_down,
     verbs.FarmUp: _farm_up,
     verbs.FailLiveUpdates: _fail_live_updates,
+    verbs.ForgetSubscriptions: _forget_subscriptions,
     verbs.DropConnection: _drop,
     verbs.HalfOpen: _half_open,
     verbs.ResetPort: _reset_port,

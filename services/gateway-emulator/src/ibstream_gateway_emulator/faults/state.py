@@ -58,7 +58,8 @@ class Faults(ConnectionFaults):
         self.is_wired = False
         """Whether anything is wrong with the wires: then each connection must ask `delay_s`, `piece`, `is_frozen`."""
         self._omits = False
-        self._quotes_flow = True
+        self._has_quotes = True
+        self._halts = False
 
     def apply(self, verb: Verb, now_ns: int) -> list[State]:
         """Take a verb into account; the states that it ended are returned. Raises `TooManyStatesError`."""
@@ -143,9 +144,17 @@ class Faults(ConnectionFaults):
         return None if missing is None else Code(missing.code, texts.PERMISSION[missing.code])
 
     def quotes_flow(self, symbol: str) -> bool:
-        """Whether ticks of the instrument come at all; not while its farm is down or the link to IBKR is lost."""
+        """Whether ticks of the instrument come: there are quotes of it, and they do not stand still."""
+        return self._has_quotes and not self.is_halted(symbol)
+
+    def has_quotes(self, symbol: str) -> bool:
+        """Whether there are quotes of the instrument at all; not while its farm is down or the link to IBKR is lost."""
         del symbol
-        return self._quotes_flow
+        return self._has_quotes
+
+    def is_halted(self, symbol: str) -> bool:
+        """Whether trading in the instrument is halted."""
+        return self._halts and self.states.first(verbs.Halt, lambda one: one.symbol in (None, symbol)) is not None
 
     def objection_to_history(self, client_id: int, symbol: str) -> Code | None:
         """Why historical data of the instrument is refused. Asked once for each request: some objections are counted."""
@@ -256,7 +265,8 @@ class Faults(ConnectionFaults):
         self.is_wired = any(self.states.first(kind) is not None for kind in _WIRE)
         self._omits = self.states.first(verbs.OmitEnds) is not None
         stopped = any(self.states.first(kind) is not None for kind in _STOP_QUOTES)
-        self._quotes_flow = not stopped and not self._is_down("market_data")
+        self._has_quotes = not stopped and not self._is_down("market_data")
+        self._halts = self.states.first(verbs.Halt) is not None
 
 
 _NOT_CANCELLABLE = 161

@@ -33,6 +33,8 @@ from ibstream_gateway_emulator.faults.verbs_link import (
     FailLiveUpdates,
     FarmDown,
     FarmUp,
+    ForgetSubscriptions,
+    Halt,
     LoseLink,
     MarketDataPermission,
     RestoreLink,
@@ -86,6 +88,8 @@ AnyVerb = (
     | FarmUp
     | CompetingSession
     | MarketDataPermission
+    | Halt
+    | ForgetSubscriptions
     | FailLiveUpdates
     | FailHistory
     | ReadOnlyApi
@@ -175,8 +179,10 @@ __all__ = [
     "FarmDown",
     "FarmUp",
     "Fill",
+    "ForgetSubscriptions",
     "Freeze",
     "HalfOpen",
+    "Halt",
     "LoseAcknowledgement",
     "LoseLink",
     "LoseOrder",

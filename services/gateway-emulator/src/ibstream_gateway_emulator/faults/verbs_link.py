@@ -66,6 +66,30 @@ class MarketDataPermission(State, frozen=True, kw_only=True):
     """For this client alone; None: for all."""
 
 
+class Halt(State, frozen=True, kw_only=True):
+    """Trading is halted: tick 49 says 1 and quotes stand still; when it is over it says 0, and quotes go on.
+
+    Who asks meanwhile is told a quote all the same. It is a halt of data alone: orders are matched as ever.
+    """
+
+    symbol: str | None = None
+    """In the instrument with this key (`AAPL`, `EUR.USD`, `ESZ2026`); None: in all."""
+
+
+class ForgetSubscriptions(Event, frozen=True, kw_only=True):
+    """IBKR forgets subscriptions to quotes: their ticks stop and nothing is said; asked for again, they come.
+
+    The lines are free again, and a cancel is answered with 300, as for an id that was never used.
+    """
+
+    client_id: ClientId | None = None
+    """Those of this client; None: of every client."""
+    symbol: str | None = None
+    """Those to the instrument with this key; None: to any."""
+    count: Count | None = None
+    """So many of them, the oldest first; None: all."""
+
+
 class FailLiveUpdates(Event, frozen=True, kw_only=True):
     """Bars that were kept up to date no longer are: 10182."""
 

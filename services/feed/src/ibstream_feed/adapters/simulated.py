@@ -1,100 +1,134 @@
-"""Quotes of the simulated market, without a Gateway."""
+"""Market data of the simulated market, without a Gateway: product code, not a mock.
+
+    simulated              the port
+      simulated_contracts  what is looked up, as IBKR would say it
+      simulated_quotes     lines and snapshots, written from the market
+      simulated_streams    single ticks, bars and books
+
+Its prices are those that the stand-in Gateway and the simulated broker show, and it tells of each instrument what a Gateway
+tells: of an index no bid, of a currency pair no trades.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 import structlog
 
-from ibstream.contracts.feed import SubscriptionOutcome
+from ibstream.contracts.feed import DataKind
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.quotes import Quality, Quote
+from ibstream.ibkr import GatewayUnavailable
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import ConnectionEvent, Trigger
 from ibstream.simulation.instruments import InstrumentMaster
 from ibstream.simulation.market import Market
-from ibstream_feed.ports import OnQuote, OnSubscription
+from ibstream_feed.adapters.simulated_contracts import ContractDesk
+from ibstream_feed.adapters.simulated_quotes import QuoteDesk
+from ibstream_feed.adapters.simulated_streams import StreamDesk
+from ibstream_feed.domain.line import Line
+from ibstream_feed.ports import OnCode, OnFarm, OnItem, OnStreamCode, OnTicks, Qualified
 
-_log = structlog.get_logger(__name__)
+ACCOUNT = "SIMULATED"
 
 TICK_INTERVAL_S = 0.25
 """As often as IBKR aggregates the quotes of stocks."""
 
+CAPACITY = 1_000_000
+"""Messages that may go out at once: there is no Gateway whose limit could be met."""
+
+_log = structlog.get_logger(__name__)
+
 
 class SimulatedFeed:
-    """A source that is always there; its prices are those that the emulator and the simulated broker see."""
+    """A source that is always there, has every line that is asked for, and all of it live."""
 
     def __init__(self, market: Market, instruments: InstrumentMaster, *, clock: Clock) -> None:
-        self._market = market
-        self._instruments = instruments
         self._clock = clock
-        self._ended = asyncio.Event()
+        self._contracts = ContractDesk(instruments, clock)
+        self._quotes = QuoteDesk(market, instruments)
+        self._streams = StreamDesk(market, instruments)
         self._ticking: asyncio.Task[None] | None = None
-        self._on_quote: OnQuote = lambda _: None
-        self._on_subscription: OnSubscription = lambda *_: None
+        self._ended: asyncio.Future[str] | None = None
         self.gateway = ""
-        self.account = "SIMULATED"
+        self.account = ACCOUNT
 
-    def listen(self, on_quote: OnQuote, on_subscription: OnSubscription) -> None:
-        """Tell where rows and outcomes go."""
-        self._on_quote, self._on_subscription = on_quote, on_subscription
+    def listen(self, on_ticks: OnTicks, on_code: OnCode, on_farm: OnFarm) -> None:  # noqa: ARG002 - it has no farms
+        """Tell where ticks and codes go."""
+        self._quotes.on_ticks, self._quotes.on_code = on_ticks, on_code
 
     async def connect(self, client_id: int) -> None:  # noqa: ARG002 - it has one client
-        """Nothing to connect to."""
-        self._ended.clear()
+        """Begin to tick."""
+        await self.close()
+        self._ended = asyncio.get_running_loop().create_future()
+        self._ticking = asyncio.create_task(self._tick_for_ever(), name="simulated-ticks")
+        self._ticking.add_done_callback(self._on_ticking_ended)
 
     async def next_event(self) -> ConnectionEvent:
-        """Nothing happens to it before `close`."""
-        await self._ended.wait()
-        return ConnectionEvent(Trigger.LOST, "closed")
+        """Nothing happens to it but its end."""
+        reason = "not connected" if self._ended is None else await asyncio.shield(self._ended)
+        return ConnectionEvent(Trigger.LOST, reason)
 
     async def close(self) -> None:
-        """Stop ticking."""
+        """Stop ticking, and forget what was asked for."""
         if self._ticking is not None:
             self._ticking.cancel()
             self._ticking = None
-        self._ended.set()
+        self._end("closed")
 
-    async def subscribe(self, instruments: Sequence[Instrument], *, afresh: bool) -> None:  # noqa: ARG002 - nothing is ever lost
-        """Begin to tick for all that the simulated market has."""
-        known = []
-        for instrument in instruments:
-            if self._instruments.stock(instrument.symbol) is None:
-                text = f"the simulated market has no {instrument.symbol}"
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.UNKNOWN_INSTRUMENT, text, 200)
-            else:
-                known.append(instrument.symbol)
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.ACTIVE, "", 0)
-        if self._ticking is not None:
-            self._ticking.cancel()
-        self._ticking = asyncio.create_task(self._tick_for_ever(known), name="simulated-ticks")
-        self._ticking.add_done_callback(self._on_ticking_ended)
+    def limit(self, requests_per_s: int) -> None:
+        """No messages go out that could be too many."""
+
+    def free(self) -> int:
+        """Always the same: `CAPACITY`."""
+        return CAPACITY
+
+    async def qualify(self, instrument: Instrument) -> Qualified:
+        """Look an instrument up. Raises `UnknownInstrument`, `AmbiguousInstrument`."""
+        self._require_session()
+        return self._contracts.qualify(instrument)
+
+    async def subscribe(self, line: Line, contract: Qualified) -> None:
+        """Tick from the next step on; a contract that the market does not have is refused there, with 200."""
+        self._require_session()
+        self._quotes.subscribe(line, contract)
+
+    async def unsubscribe(self, line: Line) -> None:
+        """Tick no more."""
+        self._quotes.unsubscribe(line)
+
+    async def snapshot(self, line: Line, contract: Qualified) -> None:
+        """One quote, with the next step. Raises `RequestFailed` for a contract that the market does not have."""
+        self._require_session()
+        await self._quotes.snapshot(line, contract)
+
+    async def open_stream(self, kind: DataKind, contract: Qualified, on_item: OnItem, on_code: OnStreamCode) -> int:
+        """Tell single ticks, bars or the book from the next step on."""
+        self._require_session()
+        return self._streams.open(kind, contract, on_item, on_code, self._clock.time_ns())
+
+    async def close_stream(self, number: int) -> None:
+        """Tell no more of it."""
+        self._streams.close(number)
+
+    def _require_session(self) -> None:
+        if self._ended is None or self._ended.done():
+            raise GatewayUnavailable("the simulated market is not connected")
+
+    async def _tick_for_ever(self) -> None:
+        while True:
+            now_ns = self._clock.time_ns()
+            self._quotes.step(now_ns)
+            self._streams.step(now_ns)
+            await self._clock.sleep(TICK_INTERVAL_S)
 
     def _on_ticking_ended(self, ticking: asyncio.Task[None]) -> None:
         """Ticks that failed must not pass for a quiet market: the session ends, and another one begins."""
-        if not ticking.cancelled():
+        if ticking is self._ticking and not ticking.cancelled():
             _log.error("feed.simulation_failed", exc_info=ticking.exception())
-            self._ended.set()
+            self._end(f"the simulated market failed: {ticking.exception()!r}")
 
-    async def _tick_for_ever(self, symbols: Sequence[str]) -> None:
-        while True:
-            now_ns = self._clock.time_ns()
-            for symbol in symbols:
-                self._on_quote(self._row(symbol, now_ns))
-            await self._clock.sleep(TICK_INTERVAL_S)
-
-    def _row(self, symbol: str, now_ns: int) -> Quote:
-        quote = self._market.quote(symbol, now_ns)
-        return Quote(
-            symbol=symbol,
-            bid=quote.bid,
-            ask=quote.ask,
-            last=quote.last,
-            bid_size=quote.bid_size,
-            ask_size=quote.ask_size,
-            last_size=quote.last_size,
-            volume=quote.volume,
-            time_ns=now_ns,
-            quality=Quality.LIVE,
-        )
+    def _end(self, reason: str) -> None:
+        self._quotes.forget(reason)
+        self._streams.forget()
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(reason)

@@ -306,6 +306,15 @@ FEED_LEASES_KEY = "feed:leases"
 FEED_LEASES_VERSION_KEY = "feed:leases:version"
 """Counted up with each change of `feed:leases` but renewals."""
 
+
+def ended_lease_key(lease: str) -> str:
+    """Key that remembers for a while by which entry a lease, named as in `feed:leases`, was given back."""
+    return f"feed:leases:ended:{lease}"
+
+
+FEED_MEMBERS_KEY = "feed:members"
+"""Set of the names of all feed processes that live, or lived lately: which of them do, their member keys say."""
+
 FEED_MEMBER_PATTERN = "feed:member:*"
 """Matches the member keys of all feed processes."""
 

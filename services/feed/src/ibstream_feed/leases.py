@@ -1,0 +1,163 @@
+"""From `feed:requests` to what is wanted: leases are taken by whichever feed process reads the request, and seen by all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from functools import partial
+
+import structlog
+
+from ibstream.bus import Bus, BusUnavailable, Entry, GroupConsumer
+from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionOutcome, Unsubscribe
+from ibstream.contracts.instrument import quote_symbol
+from ibstream.contracts.registry import FEED_REQUESTS
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.service import Worker
+from ibstream.runtime.supervise import unless
+from ibstream_feed.adapters.lease_store import LEASES_MAX, LeaseStore, Taken
+from ibstream_feed.domain.leases import Leases, Want
+
+POLL_S = 0.25
+"""How often it is looked for leases that other feed processes took, and for those whose time is over."""
+
+LOOK_GAP_S = 0.02
+"""The least time between two looks, so that a flood of requests does not have all leases read for each of them."""
+
+GRACE_S = 5.0
+"""For so long after Redis was away no lease ends: consumers could not renew while it was, or it has lost their leases; they
+renew now."""
+
+OnChange = Callable[[Collection[str]], None]
+"""Called when what is wanted has changed, or somebody took a lease on what was wanted already; with the symbols on which new
+leases were taken, so that their outcome is told again."""
+
+OnRefused = Callable[[str, DataKind, SubscriptionOutcome, str], None]
+"""Called with symbol, kind, outcome and a sentence for people when a lease could not be taken."""
+
+_log = structlog.get_logger(__name__)
+
+
+class LeaseDesk:
+    """The leases of all consumers, as every feed process on the bus sees them.
+
+    `worker` handles requests, in a group with the other processes; `watch` keeps up what is wanted. While Redis is away no
+    lease ends, and none for `GRACE_S` after its return, whatever it came back with; after that Redis' word counts.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        clock: Clock,
+        on_change: OnChange,
+        on_refused: OnRefused,
+        leases_max: int = LEASES_MAX,
+        grace_s: float = GRACE_S,
+    ) -> None:
+        self._bus = bus
+        self._store = LeaseStore(bus, leases_max=leases_max)
+        self._leases_max = leases_max
+        self._clock = clock
+        self._on_change = on_change
+        self._on_refused = on_refused
+        self._grace_s = grace_s
+        self._leases = Leases()
+        self._version: str | None = None
+        self._now_ms = 0
+        self._is_away = False
+        self._none_ends_until = 0.0
+        self._hurry = asyncio.Event()
+        self._looking = asyncio.Lock()
+
+    def __len__(self) -> int:
+        """How many leases there are, as of the last look."""
+        return len(self._leases)
+
+    def wants(self, data: DataKind) -> list[Want]:
+        """What is wanted of one kind as of the last look, the most wanted first."""
+        return self._leases.wants(data, self._now_ms)
+
+    def worker(self, consumer: str) -> Worker:
+        """Handles requests until it is stopped, as `consumer` of the group: the same name after a restart of the same replica."""
+        return partial(self._work, consumer)
+
+    async def watch(self, stop: asyncio.Event) -> None:
+        """Keep up what is wanted, until it is stopped; outlasts Redis being away."""
+        while not stop.is_set():
+            self._hurry.clear()
+            try:
+                await self.look()
+            except BusUnavailable as error:
+                self._redis_is_away(error)
+            await unless(stop, self._until_next_look())
+
+    async def look(self) -> None:
+        """See how things stand now, and call `on_change` where they have changed. Raises as `Bus.call` does."""
+        async with self._looking:
+            before, before_ms = self._leases, self._now_ms
+            read = await self._store.read(self._version)
+            if self._is_away:
+                self._redis_is_back()
+            if self._clock.monotonic() < self._none_ends_until:
+                self._leases, self._version = before.replaced((), read.leases or ()), None
+            else:
+                leases = before if read.leases is None else Leases(read.leases)
+                self._leases = await self._settled(leases, read.now_ms)
+                self._version, self._now_ms = read.version, read.now_ms
+            self._tell(before, before_ms)
+
+    def _tell(self, before: Leases, before_ms: int) -> None:
+        if self._leases is before:
+            return
+        taken = self._leases.newly_taken(before)
+        if taken or self._leases.all_wants(self._now_ms) != before.all_wants(before_ms):
+            self._on_change(taken)
+
+    async def _settled(self, leases: Leases, now_ms: int) -> Leases:
+        """Leases without those that are over. Renewals do not come to notice by themselves, so Redis is asked about each."""
+        doubtful = leases.expired(now_ms)
+        return leases.replaced(doubtful, await self._store.settle(doubtful)) if doubtful else leases
+
+    async def _until_next_look(self) -> None:
+        await self._clock.sleep(LOOK_GAP_S)
+        await unless(self._hurry, self._clock.sleep(POLL_S - LOOK_GAP_S))
+
+    def _redis_is_away(self, error: BusUnavailable) -> None:
+        if not self._is_away:
+            self._is_away = True
+            _log.warning("feed.leases_not_read", error=str(error))
+
+    def _redis_is_back(self) -> None:
+        self._is_away = False
+        self._none_ends_until = self._clock.monotonic() + self._grace_s
+        _log.info("feed.leases_read_again", leases=len(self._leases), none_ends_for_s=self._grace_s)
+
+    async def _work(self, consumer: str, stop: asyncio.Event) -> None:
+        group = GroupConsumer(self._bus, FEED_REQUESTS, consumer=consumer, handler=self._handle, clock=self._clock)
+        await group.run(stop)
+
+    async def _handle(self, entry: Entry) -> None:
+        match entry.message:
+            case Subscribe() as asked:
+                await self._take(asked, entry.id)
+            case Unsubscribe() as asked:
+                await self._store.give_back(asked, entry.id)
+        self._hurry.set()
+
+    async def _take(self, asked: Subscribe, request_id: str) -> None:
+        if asked.instrument.security_type == "BAG":
+            text = "a combo has no market data of its own: take leases on its legs"
+            self._refuse(asked, SubscriptionOutcome.REFUSED, text)
+            return
+        match await self._store.take(asked, request_id):
+            case Taken.FULL:
+                text = f"there are {self._leases_max:,} leases already: wait until some have ended, or give some back"
+                self._refuse(asked, SubscriptionOutcome.OVER_CAPACITY, text)
+            case Taken.OVER | Taken.OUTDATED as why:
+                _log.info("feed.request_passed_over", id=request_id, consumer=asked.consumer, why=why.name.lower())
+
+    def _refuse(self, asked: Subscribe, outcome: SubscriptionOutcome, text: str) -> None:
+        symbol = quote_symbol(asked.instrument)
+        _log.warning("feed.lease_refused", symbol=symbol, data=asked.data, consumer=asked.consumer, text=text)
+        self._on_refused(symbol, asked.data, outcome, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 
 import structlog
@@ -15,48 +16,47 @@ from ibstream.runtime.entry import run_service
 from ibstream.runtime.service import ServiceHost, ServiceParts
 from ibstream.runtime.settings import Settings
 from ibstream.runtime.symbols import load_symbols
-from ibstream_feed.ports import QuotesPort
+from ibstream_feed.ports import MarketDataPort
 from ibstream_feed.service import FeedService
 
-_log = structlog.get_logger(__name__)
+GC_THRESHOLDS = (50_000, 20, 20)
+"""Ticks make no cycles: the collector, left alone, would go through thousands of lasting objects again and again."""
 
-SLOTS = 1
-"""One feed publishes the list; others stand by."""
+_log = structlog.get_logger(__name__)
 
 
 async def serve(settings: Settings, stop: asyncio.Event) -> None:
     """Wire the service and run it until `stop` is set."""
     port, feed = _port(settings), settings.feed
-    listed = load_symbols(settings.symbols_path)
-    symbols = listed[: feed.market_data_lines]
-    _log.info("feed.symbols", listed=len(listed), subscribed=len(symbols), market_data_lines=feed.market_data_lines)
+    listed = [Instrument(symbol=symbol) for symbol in load_symbols(settings.symbols_path)]
+    _log.info("feed.symbols", listed=len(listed), market_data_lines=feed.market_data_lines, decoder=feed.decoder)
+    _tune_gc()
     async with (
         Bus(settings.redis.bus_url, client_name="feed") as bus,
         Bus(settings.redis.quotes_bus_url, client_name="feed-quotes") as quotes_bus,
     ):
-        service = FeedService(
-            bus,
-            quotes_bus,
-            port,
-            [Instrument(symbol=symbol) for symbol in symbols],
-            shards=feed.shards,
-            last_values_interval_s=feed.last_values_interval_s,
-            clock=SYSTEM_CLOCK,
-        )
+        service = FeedService(bus, quotes_bus, port, listed, settings=feed, clock=SYSTEM_CLOCK)
         parts = ServiceParts(
             name="feed",
             connection=port,
             synchronise=service.synchronise,
-            workers=lambda _slot: service.workers(),
+            workers=service.workers,
             delays=constant(feed.reconnect_interval_s),
-            slots=SLOTS,
+            slots=feed.instances_max,
             details=service.details,
             on_state=service.on_state,
         )
         await ServiceHost(settings, bus, parts, clock=SYSTEM_CLOCK).run(stop)
 
 
-def _port(settings: Settings) -> QuotesPort:
+def _tune_gc() -> None:
+    """What was made at the start lasts, and is never looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
+def _port(settings: Settings) -> MarketDataPort:
     if settings.broker.provider == "ibkr":
         from ibstream_feed.adapters.ibkr import IBKRMarketFeed
 

@@ -99,9 +99,7 @@ class MarketDataPort(Connection, Protocol):
         """
         ...
 
-    async def open_stream(
-        self, kind: DataKind, contract: Qualified, on_item: OnItem, on_code: OnStreamCode
-    ) -> int:
+    async def open_stream(self, kind: DataKind, contract: Qualified, on_item: OnItem, on_code: OnStreamCode) -> int:
         """Ask for single ticks, bars of five seconds or the book, and return a number by which to close it."""
         ...
 

@@ -1,0 +1,257 @@
+"""Which shards are ours: several feed processes share one list, each shard written by one of them.
+
+    twice a second   say "I live", renew every lease held, hear who else lives and which shards nobody holds
+    then             of what is ours by `owners`: take what is free; of what is a better owner's: let it go, it takes it
+    nobody answers   what is held counts as lost shortly before Redis may give it to another, by this process's own clock
+
+Taking up and letting go go on beside that, each shard for itself; those of one shard one after the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Collection, Coroutine, Iterable, Mapping
+from fractions import Fraction
+from typing import Any, Protocol
+
+import structlog
+
+from ibstream.bus import Bus, BusRefused, BusUnavailable
+from ibstream.runtime import metrics
+from ibstream.runtime.clock import Clock
+from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.service import Slot
+from ibstream.runtime.supervise import cancelled, unless
+from ibstream_feed.adapters.shard_leases import TTL_S, Member, Report, ShardLeases
+from ibstream_feed.domain.rendezvous import owners
+
+RENEW_INTERVAL_S = 0.5
+
+TAKE_INTERVAL_S = 0.1
+"""How often a shard is asked for that is ours, and that another has not let go yet."""
+
+TRUST_S = TTL_S - 0.2
+"""How long a lease is trusted from when its renewal was sent: a loop that is late must still be done before another begins."""
+
+ANSWER_S = 1.0
+"""How long Redis may take to answer; there is time for a second try before a lease runs out."""
+
+LETTING_GO_S = 1.5
+"""How long it may take to let go of a shard before it is torn away."""
+
+_log = structlog.get_logger(__name__)
+
+
+class ShardKeeper(Protocol):
+    """What is done about the shards that come and go. No two of these run at once for one shard."""
+
+    async def gained(self, shard: int, token: int) -> None:
+        """This process is the only writer from now on; `token` is greater than that of any writer before.
+
+        Cancelled when the shard is lost or to be let go meanwhile; called again after a `RecoverableError`, while it is held.
+        """
+        ...
+
+    async def letting_go(self, shard: int) -> None:
+        """A better owner lives, or this process stops: return when nothing of the shard is subscribed or written any more.
+
+        Cancelled, with `lost` after it, when it takes more than `LETTING_GO_S`.
+        """
+        ...
+
+    def lost(self, shards: Collection[int]) -> None:
+        """The leases could not be kept: another may write from now on. Nothing may be written any more when this returns."""
+        ...
+
+    def peers_changed(self, peers: int) -> None:
+        """So many feed processes are on this Gateway now, this one included."""
+        ...
+
+
+class _Held:
+    """A shard that is held."""
+
+    __slots__ = ("is_going", "token", "trusted_until")
+
+    def __init__(self, token: int, trusted_until: float) -> None:
+        self.token = token
+        self.trusted_until = trusted_until
+        self.is_going = False
+
+
+class Sharing:
+    """Holds this process's share of the shards while it runs, and tells the keeper of each that comes and goes."""
+
+    def __init__(
+        self, bus: Bus, slot: Slot, *, gateway: str, lines: int, shards: int, clock: Clock, keeper: ShardKeeper
+    ) -> None:
+        """`lines` are those of the Gateway's user, which the processes on one Gateway share."""
+        self._me = Member(gateway=gateway, lines=lines, pid=os.getpid())
+        self._name = f"{gateway}/{slot.number}" if gateway else str(slot.number)  # slots are counted by Gateway
+        self._leases = ShardLeases(bus, self._name, self._me, shards=shards)
+        self._shards = shards
+        self._clock = clock
+        self._keeper = keeper
+        self._held: dict[int, _Held] = {}
+        self._work: dict[int, asyncio.Task[None]] = {}
+        self._members: Mapping[str, Member] = {}
+        self._ours: frozenset[int] = frozenset()
+        self._is_away = False
+        self.peers = 1
+        """How many feed processes are on this Gateway, this one included, as far as is known."""
+
+    def holds(self, shard: int) -> bool:
+        """Whether this process may write the shard now, by its own clock: to be asked right before each write."""
+        held = self._held.get(shard)
+        return held is not None and self._clock.monotonic() < held.trusted_until
+
+    @property
+    def held(self) -> frozenset[int]:
+        """The shards that this process may write now."""
+        return frozenset(shard for shard in self._held if self.holds(shard))
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Share until `stop` is set; then let everything go. Raises what the keeper raises, unless it is recoverable."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                while not stop.is_set():
+                    await self._turn(group)
+                    await unless(stop, self._clock.sleep(self._pause_s()))
+                await self._leave(group)
+        finally:
+            self._lose(tuple(self._held), "ended")
+
+    async def _turn(self, group: asyncio.TaskGroup) -> None:
+        self._lose_what_ran_out()
+        try:
+            report = await self._renew()
+            self._hear(report)
+            self._let_go_of_others(group)
+            await self._take(group, report.free)
+        except (BusUnavailable, BusRefused) as error:
+            if not self._is_away:
+                _log.warning("feed.sharing_interrupted", error=str(error), held=sorted(self._held))
+            self._is_away = True
+        else:
+            if self._is_away:
+                _log.info("feed.sharing_resumed")
+            self._is_away = False
+        self._lose_what_ran_out()
+
+    def _pause_s(self) -> float:
+        """Until the next renewal is due, or sooner: until the first lease runs out, or what is ours may be free."""
+        wait_s = TAKE_INTERVAL_S if self._ours - self._held.keys() else RENEW_INTERVAL_S
+        return min(wait_s, self._left_s())
+
+    def _left_s(self) -> float:
+        """How long everything that is held can still be trusted."""
+        now = self._clock.monotonic()
+        return max(0.0, min((held.trusted_until - now for held in self._held.values()), default=TRUST_S))
+
+    async def _renew(self) -> Report:
+        asked_at = self._clock.monotonic()
+        tokens = {shard: held.token for shard, held in self._held.items()}
+        report = await self._leases.keep(tokens, deadline_s=min(ANSWER_S, self._left_s()))
+        for shard in report.kept:
+            held = self._held.get(shard)
+            if held is not None and held.token == tokens[shard]:
+                held.trusted_until = asked_at + TRUST_S
+        gone = [shard for shard in tokens if shard in self._held and shard not in report.kept]
+        self._lose(gone, "the lease is another's, or nobody's")
+        return report
+
+    def _hear(self, report: Report) -> None:
+        """Who lives decides who owns what."""
+        if report.members == self._members:
+            return
+        self._members = report.members
+        on_gateway = Counter(member.gateway for member in self._members.values())
+        weights = {
+            name: float(Fraction(member.lines, on_gateway[member.gateway])) for name, member in self._members.items()
+        }
+        owned = owners(self._shards, weights)
+        self._ours = frozenset(shard for shard, owner in enumerate(owned) if owner == self._name)
+        _log.info("feed.members", members=sorted(self._members), me=self._name, ours=sorted(self._ours))
+        self.peers = on_gateway[self._me.gateway]
+        self._keeper.peers_changed(self.peers)
+
+    def _let_go_of_others(self, group: asyncio.TaskGroup) -> None:
+        for shard, held in self._held.items():
+            if shard not in self._ours and not held.is_going:
+                self._begin_letting_go(group, shard, held)
+
+    async def _take(self, group: asyncio.TaskGroup, free: Collection[int]) -> None:
+        wanted = [shard for shard in sorted(self._ours) if shard in free and shard not in self._held]
+        if not wanted:
+            return
+        asked_at = self._clock.monotonic()
+        tokens = await self._leases.acquire(wanted, deadline_s=min(ANSWER_S, self._left_s()))
+        for shard, token in tokens.items():
+            self._held[shard] = _Held(token, asked_at + TRUST_S)
+            self._work[shard] = group.create_task(self._gain(shard, token, self._work.get(shard)))
+        if tokens:
+            self._count("feed.shards_taken", tokens)
+
+    async def _gain(self, shard: int, token: int, before: asyncio.Task[None] | None) -> None:
+        await cancelled(before)
+        while True:
+            try:
+                await self._keeper.gained(shard, token)
+            except RecoverableError as error:
+                _log.warning("feed.shard_not_taken_up", shard=shard, error=str(error))
+                await self._clock.sleep(RENEW_INTERVAL_S)
+            else:
+                return
+
+    def _begin_letting_go(self, group: asyncio.TaskGroup, shard: int, held: _Held) -> asyncio.Task[None]:
+        held.is_going = True
+        work = self._work[shard] = group.create_task(self._let_go(shard, held, self._work.get(shard)))
+        return work
+
+    async def _let_go(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
+        try:
+            async with asyncio.timeout(min(LETTING_GO_S, held.trusted_until - self._clock.monotonic())):
+                await cancelled(before)
+                await self._keeper.letting_go(shard)
+        except (TimeoutError, RecoverableError) as error:
+            _log.warning("feed.shard_torn_away", shard=shard, error=str(error) or f"not let go in {LETTING_GO_S} s")
+            self._keeper.lost((shard,))
+        del self._held[shard]  # before it is given back: another may have it the moment after
+        self._count("feed.shard_let_go", (shard,))
+        await self._told(self._leases.release(shard, held.token, deadline_s=ANSWER_S))
+
+    async def _leave(self, group: asyncio.TaskGroup) -> None:
+        """First be no member, so that the others take each shard as soon as it is let go."""
+        await self._told(self._leases.leave(deadline_s=min(ANSWER_S, self._left_s())))
+        self._members, self._ours = {}, frozenset()
+        self._lose_what_ran_out()
+        going = [self._work[shard] for shard, held in self._held.items() if held.is_going]
+        going += [self._begin_letting_go(group, shard, held) for shard, held in self._held.items() if not held.is_going]
+        await asyncio.gather(*going)
+
+    async def _told(self, call: Coroutine[Any, Any, None]) -> None:
+        """Where Redis is not to be told, the leases and the member key run out by themselves."""
+        try:
+            await call
+        except (BusUnavailable, BusRefused) as error:
+            _log.warning("feed.sharing_not_told", error=str(error))
+
+    def _lose_what_ran_out(self) -> None:
+        now = self._clock.monotonic()
+        ran_out = [shard for shard, held in self._held.items() if held.trusted_until <= now]
+        self._lose(ran_out, "not renewed in time")
+
+    def _lose(self, shards: Collection[int], reason: str) -> None:
+        if not shards:
+            return
+        for shard in shards:
+            del self._held[shard]
+            self._work[shard].cancel()
+        self._keeper.lost(shards)
+        self._count("feed.shards_lost", shards, reason=reason)
+
+    def _count(self, event: str, shards: Iterable[int], **more: str) -> None:
+        metrics.SHARDS_HELD.set(len(self._held))
+        _log.info(event, shards=sorted(shards), held=sorted(self._held), **more)

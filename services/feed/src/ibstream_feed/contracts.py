@@ -65,8 +65,12 @@ class Contracts:
             _log.warning("feed.contract_not_kept", symbol=symbol, error=str(error))
         return found
 
+    def distrust(self, symbol: str) -> None:
+        """What is known of a symbol may be wrong: it is looked up anew when it is needed."""
+        self._known.pop(symbol, None)
+
     async def forget(self, symbol: str) -> None:
-        """What is known of a symbol is wrong."""
+        """There is no such contract, or no longer."""
         self._known.pop(symbol, None)
         try:
             await self._store.drop(self._port.account, symbol)

@@ -53,6 +53,7 @@ class Rooms:
         settings: FeedSettings,
         clock: Clock,
     ) -> None:
+        self._port = port
         self._settings = settings
         self._clock = clock
         self._consumer = f"feed-{slot.number}"
@@ -164,13 +165,13 @@ class Rooms:
     # What the leases say.
 
     def _on_leases(self, newly: Collection[str]) -> None:
-        self.desk.desire(self._leases.wants(DataKind.QUOTES))
+        self.desk.planner.desire(self._leases.wants(DataKind.QUOTES))
         self._want_streams()
         self._outcomes.repeat(newly)
 
     def _want_streams(self) -> None:
         wants = [want for kind in _STREAMED for want in self._leases.wants(kind) if self._is_ours(want)]
-        self.desk.reserve(sum(want.data is DataKind.BARS for want in wants))
+        self.desk.planner.reserve(sum(want.data is DataKind.BARS for want in wants))
         self._streams.desire(wants, self._contracts.qualify)
 
     def _is_ours(self, want: Want) -> bool:
@@ -183,8 +184,8 @@ class Rooms:
 
     async def gained(self, shard: int, token: int) -> None:
         """This process writes the shard from now on."""
-        await self._publisher.take_over(shard, self.desk.wanted(shard), token // TOKENS_PER_MS)
-        self.desk.own([shard])
+        await self._publisher.take_over(shard, self.desk.planner.wanted(shard), token // TOKENS_PER_MS)
+        self.desk.planner.own([shard])
         self._shards_changed()
 
     async def letting_go(self, shard: int) -> None:
@@ -203,7 +204,8 @@ class Rooms:
 
     def peers_changed(self, peers: int) -> None:
         """The Gateway's lines and messages are shared by so many processes."""
-        self.desk.share(peers)
+        self.desk.planner.share(peers)
+        self._port.limit(max(1, self._settings.requests_per_s // max(1, peers)))
 
     def _close(self, shards: Iterable[int]) -> None:
         symbols = [line.symbol for shard in shards for line in self._lines(shard)]

@@ -1,4 +1,4 @@
-"""The desk of subscriptions: what is wanted, what may be had, what has been asked for, and what became of it."""
+"""The desk of subscriptions: what the plan says is asked for, and what IBKR says of it is heeded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 import structlog
 
 from ibstream.contracts.feed import SubscriptionOutcome
-from ibstream.contracts.instrument import Instrument, quote_symbol
-from ibstream.contracts.quotes import Quality, shard_of
+from ibstream.contracts.instrument import Instrument
 from ibstream.ibkr import GatewayUnavailable, RequestFailed
 from ibstream.ibkr.contracts import InstrumentError
 from ibstream.runtime import metrics
@@ -19,16 +18,16 @@ from ibstream.runtime.settings import FeedSettings
 from ibstream.runtime.supervise import root_cause, unless
 from ibstream_feed.contracts import Contracts
 from ibstream_feed.domain.book import QuoteBook
-from ibstream_feed.domain.budget import LineBudget
 from ibstream_feed.domain.farms import depends
-from ibstream_feed.domain.leases import Want
-from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, Line
-from ibstream_feed.domain.plan import NOTHING, Plan, Wanted, plan
-from ibstream_feed.domain.register import Do, Refusal, Register, Seen, Subscription
+from ibstream_feed.domain.line import Line
+from ibstream_feed.domain.plan import Plan, Wanted
+from ibstream_feed.domain.register import Do, Refusal, Register, Subscription
 from ibstream_feed.outcomes import Outcomes
+from ibstream_feed.planning import Planner
 from ibstream_feed.ports import MarketDataPort
 from ibstream_feed.sampling import Sampler
 from ibstream_feed.verdicts import Then, judge, refusal_of
+from ibstream_feed.watch import Watch
 
 LOOKUPS_AT_ONCE = 8
 """Contract look-ups under way together: each waits for an answer, and the next need not."""
@@ -39,10 +38,6 @@ REVIEW_S = 0.5
 LATER_S = 60.0
 """How long a symbol is left alone whose look-up got no answer, or failed for a reason that may pass."""
 
-SAMPLE_AGE_S_MIN = 120.0
-SAMPLE_AGE_ROUNDS = 3
-"""A sampled row is stale when it is older than so many rounds, and than `SAMPLE_AGE_S_MIN`."""
-
 _SAMPLED_TEXT = "no line is free: quotes of it are sampled, in turn with others"
 _LEFT_OUT_TEXT = "no line is free, and none is kept for snapshots (feed.sampling_lines)"
 
@@ -52,8 +47,8 @@ _log = structlog.get_logger(__name__)
 class SubscriptionDesk:
     """Brings what is asked of IBKR in line with what is wanted, the most wanted first, and keeps it so.
 
-    It owns the lines of the shards that this process writes. Everything that changes what is wanted, or what can be had, makes
-    a new plan at once; `settle` then gives lines back and asks for others until the plan is carried out.
+    It has the lines of the shards that this process writes. Everything that changes what is wanted, or what can be had, makes a
+    new plan at once; `settle` then gives lines back and asks for others until the plan is carried out.
     """
 
     def __init__(
@@ -75,29 +70,22 @@ class SubscriptionDesk:
         self._book = book
         self._contracts = contracts
         self._outcomes = outcomes
-        self._settings = settings
-        self._listed = [Wanted(quote_symbol(one), one, is_leased=False) for one in listed]
         self._publish = publish
         self._on_gone = on_gone
         self._clock = clock
-        self._leased: Sequence[Want] = ()
-        self._owned: set[int] = set()
-        self._peers = 1
-        self._reserved = 0
-        self._plan: Plan = NOTHING
         self._register = Register(settings.stale_after_s)
-        self._budget = LineBudget(settings.market_data_lines)
+        self._watch = Watch(book, self._register, contracts, clock=clock)
         self._is_up = False
         self._asking: set[str] = set()
         self._again: set[str] = set()
-        self._to_look_up: set[str] = set()
         self._looked_up: set[str] = set()
         self._to_end: list[Line] = []
         self._leaving: set[str] = set()
+        self._farms_down: set[str] = set()
         self._wake = asyncio.Event()
         self._settling = asyncio.Lock()
-        self.farms_down: set[str] = set()
-        """Data farms that IBKR said are not connected."""
+        self.planner = Planner(listed, settings=settings, can_be_had=self._register.can_be_had, on_plan=self._on_plan)
+        """What is wanted, and of that what may be had."""
         self.sampler = Sampler(
             port,
             book,
@@ -106,77 +94,32 @@ class SubscriptionDesk:
             on_refused=self._on_sample_refused,
             clock=clock,
         )
+        """Who goes through what has no line."""
 
-    # What is wanted, and what may be had.
+    # The plan.
 
-    def desire(self, leased: Sequence[Want]) -> None:
-        """These are leased from now on, the most wanted first."""
-        self._leased = leased
-        self._make_plan()
-
-    def own(self, shards: Iterable[int]) -> None:
-        """This process writes these shards from now on, too."""
-        self._owned.update(shards)
-        self._make_plan()
-
-    def share(self, peers: int) -> None:
-        """So many processes share the Gateway's lines and messages from now on."""
-        self._peers = max(1, peers)
-        self._port.limit(max(1, self._settings.requests_per_s // self._peers))
-        self._set_budget()
-
-    def reserve(self, lines: int) -> None:
-        """So many lines are taken by bars, which use them as quotes do."""
-        self._reserved = lines
-        self._set_budget()
-
-    def wanted(self, shard: int) -> set[str]:
-        """The symbols of a shard that are wanted."""
-        return {one.symbol for one in self._all_wanted() if shard_of(one.symbol, self._settings.shards) == shard}
-
-    def _set_budget(self) -> None:
-        self._budget.set(max(0, self._settings.market_data_lines // self._peers - self._reserved))
-        self._make_plan()
-
-    def _all_wanted(self) -> Iterable[Wanted]:
-        yield from (Wanted(one.symbol, one.instrument, is_leased=True) for one in self._leased)
-        yield from self._listed
-
-    def _make_plan(self) -> None:
-        owned = [one for one in self._all_wanted() if shard_of(one.symbol, self._settings.shards) in self._owned]
-        sampling_lines = self._settings.sampling_lines // self._peers or min(1, self._settings.sampling_lines)
-        before, self._plan = (
-            self._plan,
-            plan(
-                owned,
-                lines=self._budget.lines,
-                sampling_lines=sampling_lines,
-                can_be_had=self._register.can_be_had,
-            ),
-        )
-        metrics.LINE_BUDGET.set(self._budget.lines)
-        self._show_sampled()
-        self.sampler.take(self._plan.sampled, sampling_lines)
-        self._see_off(before.symbols - self._plan.symbols)
+    def _on_plan(self, before: Plan, plan: Plan) -> None:
+        self._show_sampled(plan)
+        self.sampler.take(plan.sampled, self.planner.sampling_lines)
+        self._see_off(before.symbols - plan.symbols)
         self._wake.set()
 
-    def _show_sampled(self) -> None:
+    def _show_sampled(self, plan: Plan) -> None:
         """Lines of what takes turns, and what is told of it."""
-        for one in self._plan.sampled:
+        for one in plan.sampled:
             if one.symbol not in self._register:
                 self._book.open(one.symbol).is_sampled = True
             capacity = SubscriptionOutcome.OVER_CAPACITY if one.is_leased else SubscriptionOutcome.SAMPLED
             self._outcomes.tell(one.symbol, capacity, _SAMPLED_TEXT)
-        for one in self._plan.left_out:
+        for one in plan.left_out:
             if self._register.can_be_had(one.symbol):
                 self._outcomes.tell(one.symbol, SubscriptionOutcome.OVER_CAPACITY, _LEFT_OUT_TEXT)
 
     def _see_off(self, symbols: Iterable[str]) -> None:
         """Nobody wants these any more: the last row says so, and then they are forgotten."""
-        owned = [symbol for symbol in symbols if shard_of(symbol, self._settings.shards) in self._owned]
+        owned = [symbol for symbol in symbols if self.planner.owns(symbol)]
         self._leaving.update(owned)
-        lines = [line for symbol in owned if (line := self._book.get(symbol)) is not None]
-        self._mark_stale(lines)
+        self._mark_stale(line for symbol in owned if (line := self._book.get(symbol)) is not None)
         for symbol in owned:
             self._outcomes.tell(symbol, SubscriptionOutcome.ENDED)
 
@@ -186,16 +129,16 @@ class SubscriptionDesk:
         """Ask for everything: a new session, or one whose subscriptions IBKR has lost (1101). Returns when all is asked for."""
         self._register.clear()
         self._register.forgive()
-        self._budget.begin()
+        self.planner.budget.begin()
         self._again.clear()
         self._to_end.clear()
         self._looked_up.clear()
-        self.farms_down.clear()
+        self._farms_down.clear()
         await self._contracts.load(self._port.account)
         self._is_up = True
-        self._make_plan()
+        self.planner.renew()
         await self.settle()
-        _log.info("feed.subscribed", lines=len(self._register), sampled=len(self._plan.sampled))
+        _log.info("feed.subscribed", lines=len(self._register), sampled=len(self.planner.plan.sampled))
 
     def recheck(self) -> None:
         """The link is back, and IBKR says that subscriptions were kept (1102): those that stay silent were not."""
@@ -217,20 +160,18 @@ class SubscriptionDesk:
 
     async def let_go(self, shard: int) -> None:
         """Give back every line of a shard, which another process takes."""
-        self._owned.discard(shard)
-        self._make_plan()
+        self.planner.disown([shard])
         for line in [line for line in self._book if line.shard == shard]:
             if line.symbol in self._register:
                 await self._end(line)
 
     def drop(self, shards: Collection[int]) -> None:
         """These shards are another's already: their lines are given back as soon as that can be done."""
-        self._owned.difference_update(shards)
         for line in [line for line in self._book if line.shard in shards]:
             if line.symbol in self._register:
                 self._register.ended(line.symbol)
                 self._to_end.append(line)
-        self._make_plan()
+        self.planner.disown(shards)
 
     # What IBKR says.
 
@@ -239,7 +180,6 @@ class SubscriptionDesk:
         if line.symbol not in self._register:
             return
         then, why = judge(code, text)
-        now_s = self._clock.monotonic()
         match then:
             case Then.IGNORE:
                 return
@@ -252,21 +192,21 @@ class SubscriptionDesk:
             case Then.SHRINK:
                 self._register.ended(line.symbol)
                 self._mark_stale([line])
-                self._budget.refused(len(self._register), now_s)
-                _log.warning("feed.lines_refused", lines=self._budget.lines, code=code, text=text)
-                self._make_plan()
+                self.planner.budget.refused(len(self._register), self._clock.monotonic())
+                _log.warning("feed.lines_refused", lines=self.planner.budget.lines, code=code, text=text)
+                self.planner.renew()
 
     def on_farm(self, farm: str, is_up: bool) -> None:
         """A data farm came or went: quotes that come through it stand still, or have to prove that they flow again."""
-        if is_up and farm not in self.farms_down:
+        if is_up and farm not in self._farms_down:
             return
         lines = [line for line in self._book if self._depends(line, farm)]
         if is_up:
-            self.farms_down.discard(farm)
+            self._farms_down.discard(farm)
             self._register.recheck([line.symbol for line in lines], self._clock.monotonic())
             self._wake.set()
         else:
-            self.farms_down.add(farm)
+            self._farms_down.add(farm)
             self._mark_stale(lines)
         _log.warning("feed.farm", farm=farm, connected=is_up, lines=len(lines))
 
@@ -287,7 +227,7 @@ class SubscriptionDesk:
         line = self._book.get(symbol)
         if line is not None:
             self._mark_stale([line])
-        self._make_plan()
+        self.planner.renew()
 
     def _look_up_again(self, line: Line, why: Refusal) -> None:
         """IBKR does not know the contract id that was remembered: once in a session it is looked up anew."""
@@ -295,7 +235,7 @@ class SubscriptionDesk:
             self._give_up(line.symbol, why)
             return
         self._looked_up.add(line.symbol)
-        self._to_look_up.add(line.symbol)
+        self._contracts.distrust(line.symbol)
         self._register.ended(line.symbol)
         self._mark_stale([line])
         self._wake.set()
@@ -339,7 +279,7 @@ class SubscriptionDesk:
     async def _end_surplus(self) -> None:
         while self._to_end:
             await self._port.unsubscribe(self._to_end.pop())
-        streamed = {wanted.symbol for wanted in self._plan.streamed}
+        streamed = {wanted.symbol for wanted in self.planner.plan.streamed}
         for subscription in self._register:
             line = self._book.get(subscription.symbol)
             if subscription.symbol not in streamed and line is not None:
@@ -365,7 +305,7 @@ class SubscriptionDesk:
 
     def _next(self) -> Wanted | None:
         """The most wanted symbol that has not been asked for, or has to be again."""
-        for wanted in self._plan.streamed:
+        for wanted in self.planner.plan.streamed:
             is_due = wanted.symbol not in self._register or wanted.symbol in self._again
             if is_due and wanted.symbol not in self._asking:
                 return wanted
@@ -374,11 +314,7 @@ class SubscriptionDesk:
     async def _ask(self, wanted: Wanted) -> None:
         symbol = wanted.symbol
         try:
-            if symbol in self._to_look_up:
-                contract = await self._contracts.renew(wanted.instrument)
-                self._to_look_up.discard(symbol)
-            else:
-                contract = await self._contracts.qualify(wanted.instrument)
+            contract = await self._contracts.qualify(wanted.instrument)
             line = self._book.open(symbol)
             if symbol in self._again:
                 self._again.discard(symbol)
@@ -389,6 +325,7 @@ class SubscriptionDesk:
             await self._port.subscribe(line, contract)
             self._register.asked(symbol, self._clock.monotonic(), now_ns)
         except InstrumentError as error:
+            await self._contracts.forget(symbol)
             self._give_up(symbol, refusal_of(error))
         except RequestFailed as error:
             then, why = judge(error.code, error.text)
@@ -402,20 +339,20 @@ class SubscriptionDesk:
     # Looking at every line.
 
     def _review(self) -> None:
-        now_s, now_ns = self._clock.monotonic(), self._clock.time_ns()
-        for subscription in self._register:
-            self._review_one(subscription, now_s, now_ns)
-        self._review_samples(now_ns)
-        has_grown = self._budget.review(now_s)
+        now_s = self._clock.monotonic()
+        if self._is_up:
+            for line, subscription, do in self._watch.look():
+                self._act(line, subscription, do)
+        self._mark_stale(self._watch.old_samples(self.sampler.round_s))
+        has_grown = self.planner.budget.review(now_s)
         if self._register.released(now_s) or has_grown:
-            self._make_plan()
-        self._show_figures()
+            self.planner.renew()
+        metrics.SUBSCRIPTIONS.set(len(self._register))
+        metrics.QUARANTINED.set(self._register.left_alone)
+        self._watch.figures()
 
-    def _review_one(self, subscription: Subscription, now_s: float, now_ns: int) -> None:
-        line = self._book.get(subscription.symbol)
-        if line is None or not self._is_up:
-            return
-        match self._register.review(subscription, self._seen(line), now_s, now_ns):
+    def _act(self, line: Line, subscription: Subscription, do: Do) -> None:
+        match do:
             case Do.TELL:
                 assert subscription.told is not None  # noqa: S101 - `review` has just set it
                 self._outcomes.tell(line.symbol, subscription.told)
@@ -430,30 +367,10 @@ class SubscriptionDesk:
                 assert subscription.doubt is not None  # noqa: S101 - so says `review`
                 self._to_end.append(line)
                 self._give_up(line.symbol, subscription.doubt)
-            case Do.NOTHING:
-                return
-
-    def _seen(self, line: Line) -> Seen:
-        return Seen(
-            time_ns=line.time_ns,
-            is_stale=line.is_stale,
-            is_delayed=line.data_type in (DELAYED, DELAYED_FROZEN),
-            halted=line.halted,
-            is_open=self._contracts.in_regular_hours(line.symbol),
-        )
-
-    def _review_samples(self, now_ns: int) -> None:
-        """A sample that could not be renewed for several rounds is no longer kept up; with the exchange closed, it is good."""
-        oldest_ns = now_ns - round(max(SAMPLE_AGE_S_MIN, SAMPLE_AGE_ROUNDS * self.sampler.round_s) * 1e9)
-        self._mark_stale(
-            line
-            for line in self._book
-            if line.is_sampled and line.time_ns < oldest_ns and self._contracts.trades(line.symbol) is not False
-        )
 
     async def _forget_the_gone(self) -> None:
         """Symbols whose last row has been sent, and that nobody wants again meanwhile."""
-        self._leaving -= self._plan.symbols
+        self._leaving -= self.planner.plan.symbols
         gone = {symbol for symbol in self._leaving if symbol not in self._register and self._is_sent(symbol)}
         if gone:
             self._leaving -= gone
@@ -468,27 +385,16 @@ class SubscriptionDesk:
     def _mark_stale(self, lines: Iterable[Line]) -> None:
         self._publish(self._book.mark_stale(lines, self._clock.time_ns()))
 
-    # What is shown.
-
-    def _show_figures(self) -> None:
-        metrics.SUBSCRIPTIONS.set(len(self._register))
-        metrics.QUARANTINED.set(self._register.left_alone)
-        metrics.QUOTES_STALE.set(self._count(Quality.STALE))
-        metrics.QUOTES_DELAYED.set(self._count(Quality.DELAYED, Quality.DELAYED_FROZEN))
-
-    def _count(self, *qualities: Quality) -> int:
-        return sum(line.quality in qualities for line in self._book)
-
     def details(self) -> dict[str, int | float | str]:
         """For the heartbeat."""
+        plan = self.planner.plan
         return {
             "subscriptions": len(self._register),
-            "lines": self._budget.lines,
-            "wanted": len(self._plan.symbols),
-            "sampled": len(self._plan.sampled),
+            "lines": self.planner.budget.lines,
+            "wanted": len(plan.symbols),
+            "sampled": len(plan.sampled),
             "sweep_s": round(self.sampler.round_s, 1),
-            "stale": self._count(Quality.STALE),
-            "delayed": self._count(Quality.DELAYED, Quality.DELAYED_FROZEN),
+            **self._watch.figures(),
             "left_alone": self._register.left_alone,
-            "farms_down": ", ".join(sorted(self.farms_down)),
+            "farms_down": ", ".join(sorted(self._farms_down)),
         }

@@ -1,0 +1,66 @@
+"""Looking at every line, again and again: what flows, what is silent, what has grown old."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ibstream.contracts.quotes import Quality
+from ibstream.runtime import metrics
+from ibstream.runtime.clock import Clock
+from ibstream_feed.contracts import Contracts
+from ibstream_feed.domain.book import QuoteBook
+from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, Line
+from ibstream_feed.domain.register import Do, Register, Seen, Subscription
+
+SAMPLE_AGE_S_MIN = 120.0
+SAMPLE_AGE_ROUNDS = 3
+"""A sampled row is stale when it is older than so many rounds, and than `SAMPLE_AGE_S_MIN`."""
+
+
+class Watch:
+    """Sees what the register cannot know: how lines stand, and whether their exchanges are open."""
+
+    def __init__(self, book: QuoteBook, register: Register, contracts: Contracts, *, clock: Clock) -> None:
+        self._book = book
+        self._register = register
+        self._contracts = contracts
+        self._clock = clock
+
+    def look(self) -> Iterator[tuple[Line, Subscription, Do]]:
+        """Every line that needs something."""
+        now_s, now_ns = self._clock.monotonic(), self._clock.time_ns()
+        for subscription in self._register:
+            line = self._book.get(subscription.symbol)
+            if line is None:
+                continue
+            do = self._register.review(subscription, self._seen(line), now_s, now_ns)
+            if do is not Do.NOTHING:
+                yield line, subscription, do
+
+    def old_samples(self, round_s: float) -> list[Line]:
+        """Sampled lines that could not be renewed for several rounds of `round_s`; with the exchange closed, they are good."""
+        age_s = max(SAMPLE_AGE_S_MIN, SAMPLE_AGE_ROUNDS * round_s)
+        oldest_ns = self._clock.time_ns() - round(age_s * 1e9)
+        return [
+            line
+            for line in self._book
+            if line.is_sampled and line.time_ns < oldest_ns and self._contracts.trades(line.symbol) is not False
+        ]
+
+    def figures(self) -> dict[str, int]:
+        """How many rows are stale, and how many are delayed; to the metrics, too."""
+        qualities = [line.quality for line in self._book]
+        stale = qualities.count(Quality.STALE)
+        late = qualities.count(Quality.DELAYED) + qualities.count(Quality.DELAYED_FROZEN)
+        metrics.QUOTES_STALE.set(stale)
+        metrics.QUOTES_DELAYED.set(late)
+        return {"stale": stale, "delayed": late}
+
+    def _seen(self, line: Line) -> Seen:
+        return Seen(
+            time_ns=line.time_ns,
+            is_stale=line.is_stale,
+            is_delayed=line.data_type in (DELAYED, DELAYED_FROZEN),
+            halted=line.halted,
+            is_open=self._contracts.in_regular_hours(line.symbol),
+        )

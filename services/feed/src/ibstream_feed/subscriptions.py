@@ -279,14 +279,20 @@ class SubscriptionDesk:
     async def _end_surplus(self) -> None:
         while self._to_end:
             await self._port.unsubscribe(self._to_end.pop())
-        streamed = {wanted.symbol for wanted in self.planner.plan.streamed}
         for subscription in self._register:
             line = self._book.get(subscription.symbol)
-            if subscription.symbol not in streamed and line is not None:
+            if subscription.symbol not in self.planner.plan.lined and line is not None:
                 await self._end(line)
-                line.is_sampled = True
-                self._book.show(line)
-                self._publish({line.shard})
+                self._demote(line)
+
+    def _demote(self, line: Line) -> None:
+        """It has lost its line: from now on it is sampled, or not kept up at all."""
+        if line.symbol in self.planner.plan.in_turn:
+            line.is_sampled = True
+            self._book.show(line)
+            self._publish({line.shard})
+        else:
+            self._mark_stale([line])
 
     async def _end(self, line: Line) -> None:
         self._register.ended(line.symbol)
@@ -304,17 +310,22 @@ class SubscriptionDesk:
                 self._asking.discard(wanted.symbol)
 
     def _next(self) -> Wanted | None:
-        """The most wanted symbol that has not been asked for, or has to be again."""
-        for wanted in self.planner.plan.streamed:
-            is_due = wanted.symbol not in self._register or wanted.symbol in self._again
-            if is_due and wanted.symbol not in self._asking:
-                return wanted
-        return None
+        """The most wanted symbol that has not been asked for, or has to be again; None where there is none, or no link."""
+        return next(filter(self._is_due, self.planner.plan.streamed), None) if self._is_up else None
+
+    def _is_due(self, wanted: Wanted) -> bool:
+        symbol = wanted.symbol
+        if symbol in self._asking or (symbol in self._register and symbol not in self._again):
+            return False
+        line = self._book.get(symbol)
+        return line is None or not line.is_gathering  # else its last snapshot is still on its way: a moment later
 
     async def _ask(self, wanted: Wanted) -> None:
         symbol = wanted.symbol
         try:
             contract = await self._contracts.qualify(wanted.instrument)
+            if symbol not in self.planner.plan.lined:  # another is wanted more by now, or somebody else has its shard
+                return
             line = self._book.open(symbol)
             if symbol in self._again:
                 self._again.discard(symbol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ibstream.contracts.instrument import Instrument
 
@@ -27,7 +28,17 @@ class Plan:
     left_out: tuple[Wanted, ...]
     """Nothing can be done for these: no line is free, and none is kept for snapshots."""
 
-    @property
+    @cached_property
+    def lined(self) -> frozenset[str]:
+        """The symbols that have a line."""
+        return frozenset(wanted.symbol for wanted in self.streamed)
+
+    @cached_property
+    def in_turn(self) -> frozenset[str]:
+        """The symbols that are sampled."""
+        return frozenset(wanted.symbol for wanted in self.sampled)
+
+    @cached_property
     def symbols(self) -> set[str]:
         """All that there are rows of."""
         return {wanted.symbol for group in (self.streamed, self.sampled, self.left_out) for wanted in group}

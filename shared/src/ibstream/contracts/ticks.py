@@ -45,7 +45,12 @@ class BidAskTick(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class TickBatch(Message, frozen=True, kw_only=True, tag="ticks.batch.v1"):
-    """Every tick since the entry before, nothing conflated. `epoch` and `seq` as of `quotes.batch.v1`, counted per symbol."""
+    """Every tick since the entry before, nothing conflated. `epoch` and `seq` as of `quotes.batch.v1`, counted per symbol.
+
+    A new epoch starts wherever ticks may be missing, or told twice: after a loss of the session or of the Gateway's link to
+    IBKR, when the subscription begins again, when Redis was away for so long that the oldest were dropped, and when an entry
+    is not known to have been written, whose ticks are then told again.
+    """
 
     symbol: str
     epoch: Annotated[int, Meta(ge=0)]
@@ -58,7 +63,10 @@ class TickBatch(Message, frozen=True, kw_only=True, tag="ticks.batch.v1"):
 
 
 class FiveSecondBar(Message, frozen=True, kw_only=True, tag="bars.five_seconds.v1"):
-    """Five seconds of trades, told once they are over."""
+    """Five seconds of trades, told once they are over; of a currency pair, which has none, five seconds of its midpoint.
+
+    One that is not known to have been written is told again: `at` tells it from the next.
+    """
 
     symbol: str
     at: UtcDatetime
@@ -67,11 +75,12 @@ class FiveSecondBar(Message, frozen=True, kw_only=True, tag="bars.five_seconds.v
     high: float
     low: float
     close: float
-    volume: float
-    wap: float
-    """Average price, weighted by volume."""
-    count: int
-    """How many trades."""
+    volume: float | None
+    """Null where the bar is of midpoints."""
+    wap: float | None
+    """Average price, weighted by volume; null where the bar is of midpoints."""
+    count: int | None
+    """How many trades; null where the bar is of midpoints."""
 
 
 class Level(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -84,7 +93,11 @@ class Level(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 
 class Depth(Message, frozen=True, kw_only=True, tag="depth.book.v1"):
-    """The whole book as it stands, best rows first. Told when it has changed, at most four times a second."""
+    """The whole book as it stands, best rows first. Told when it has changed, at most four times a second.
+
+    Both sides are empty where it is not kept up: the session or the Gateway's link to IBKR is lost, IBKR has reset the book, or
+    nobody follows it any more.
+    """
 
     symbol: str
     bids: list[Level]

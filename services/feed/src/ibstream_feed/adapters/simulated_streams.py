@@ -77,7 +77,8 @@ class _Bars:
         if end_ns <= start_ns:
             return
         self.next_ns = end_ns
-        what: Kind = "TRADES" if self.listing.has_trades else "MIDPOINT"
+        has_trades = self.listing.has_trades
+        what: Kind = "TRADES" if has_trades else "MIDPOINT"
         start, end = from_ns(start_ns), from_ns(end_ns)
         for bar in self.market.bars(self.listing.symbol, start, end, "5 secs", what, regular_hours=False):
             yield FiveSecondBar(
@@ -87,9 +88,9 @@ class _Bars:
                 high=bar.high,
                 low=bar.low,
                 close=bar.close,
-                volume=float(bar.volume),
-                wap=bar.average,
-                count=bar.trades,
+                volume=float(bar.volume) if has_trades else None,
+                wap=bar.average if has_trades else None,
+                count=bar.trades if has_trades else None,
             )
 
 
@@ -170,7 +171,7 @@ class StreamDesk:
 def _refusal(kind: DataKind, listing: Listing) -> tuple[int, str] | None:
     """Why there is no such stream, in IBKR's words."""
     if kind is DataKind.TICKS and listing.security_type in _NO_TICKS_OF:
-        reason = f"BidAsk data is not available for {listing.security_type}"
+        reason = f"AllLast data is not available for {listing.security_type}"
         return _NO_TICKS, f"Failed to request tick-by-tick data.{reason}"
     if kind is DataKind.DEPTH and not listing.has_book:
         return _NO_DEPTH

@@ -7,7 +7,7 @@
         print(outcome.status, outcome.filled, outcome.average_price)
 
 `client` is the object, and `trading` its part for orders; `subscription` is what is read without end, `quotes` with
-`continuity` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and `groups`, of
+`continuity` and `leases` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and `groups`, of
 `instruments` and `decimals`. `errors` is the tree of failures. It talks to Redis alone, never to a Gateway.
 """
 
@@ -23,7 +23,8 @@ from ibstream.client.errors import (
     OrderUnresolvedError,
     RequestRefusedError,
 )
-from ibstream.client.instruments import combo, future, fx, leg, option, stock
+from ibstream.client.instruments import combo, future, fx, index, leg, option, stock
+from ibstream.client.leases import FeedLease
 from ibstream.client.orders import OrderEvents, OrderOutcome
 from ibstream.client.quotes import QuoteEvent, QuoteSnapshot, QuoteSubscription
 
@@ -32,6 +33,7 @@ __all__ = [
     "Client",
     "Continuity",
     "EpochChanged",
+    "FeedLease",
     "Gap",
     "GroupUnresolvedError",
     "InvalidRequestError",
@@ -49,6 +51,7 @@ __all__ = [
     "combo",
     "future",
     "fx",
+    "index",
     "leg",
     "option",
     "stock",

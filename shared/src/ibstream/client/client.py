@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -11,17 +11,22 @@ import structlog
 from ibstream.bus import Bus
 from ibstream.client.bars import BarJob, BarsDetails, bars_request
 from ibstream.client.errors import InvalidRequestError
+from ibstream.client.leases import FeedLease, consumer_name, instruments_of
 from ibstream.client.quotes import QuoteSubscription
 from ibstream.client.requests import checked
 from ibstream.client.trading import Trading
 from ibstream.contracts.base import Codec, Message, UndecodableError, type_of
 from ibstream.contracts.data import Bar
-from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.feed import PRIORITY_DEFAULT, DataKind
+from ibstream.contracts.instrument import Instrument, quote_symbol
 from ibstream.contracts.orders import FINAL_STATUSES, OrderStatus
 from ibstream.contracts.registry import HEARTBEAT_PATTERN, STATUS_KEY, SYSTEM_CONTROL
 from ibstream.contracts.system import AcceptPositions, Halt, Heartbeat, ModeChanged, Resume, SettleOrder
 from ibstream.runtime.clock import SYSTEM_CLOCK, Clock
 from ibstream.runtime.settings import Settings, load_settings
+
+LEASE_S = 60.0
+"""How long a lease outlives a consumer that was killed, unless told otherwise."""
 
 PATIENCE_S = 30.0
 """How long a subscription outlives a silent Redis."""
@@ -88,19 +93,54 @@ class Client(Trading):
 
     # Market data
 
-    def quotes(self, symbols: Collection[str] | None = None) -> QuoteSubscription:
+    def quotes(self, symbols: Collection[str | Instrument] | None = None) -> QuoteSubscription:
         """Quotes of all symbols, or of some: a `QuoteSnapshot`, then `QuoteBatch`es in order, `Gap` and `EpochChanged`
-        where continuity broke."""
+        where continuity broke.
+
+        Symbols as rows call them (`AAPL`, `EUR.USD`, `ES 202612`, `SPX IND`), or instruments. What is not of the feed's list
+        is only quoted while somebody holds a `lease` on it.
+        """
+        wanted = [one if isinstance(one, str) else quote_symbol(one) for one in symbols or ()]
         return self._held(
             QuoteSubscription(
                 self._quotes_bus,
                 shards=self._shards,
-                symbols=symbols,
+                symbols=wanted or None,
                 settle_s=self._settle_s,
                 patience_s=self._patience_s,
                 clock=self._clock,
             )
         )
+
+    def lease(
+        self,
+        instruments: str | Instrument | Iterable[str | Instrument],
+        *,
+        data: DataKind | str = DataKind.QUOTES,
+        priority: int = PRIORITY_DEFAULT,
+        ttl_s: float = LEASE_S,
+        consumer: str | None = None,
+    ) -> FeedLease:
+        """Have the feed bring market data of some instruments for as long as this is held: `async with client.lease(...)`.
+
+        Stocks, ETFs, currency pairs, futures, options and indices, in words (`AAPL`, `EUR.USD`, `ES 202612 @CME`,
+        `AAPL 20261218 250 C`, `SPX IND @CBOE`) or as made by `ibstream.stock`, `fx`, `future`, `option` and `index`. `data` is
+        what of them: `quotes` (read with `quotes`), or the streams `ticks:<symbol>`, `bars:<symbol>`, `depth:<symbol>`.
+        Where market data lines are short, `priority` 1 is served first and 9 last. `ttl_s`: how long it lasts when it
+        is not renewed any more. `consumer` names the holder, whose leases of one name are one; default: the strategy and
+        a random word. Raises `InvalidRequestError`; see `FeedLease` for the rest.
+        """
+        lease = FeedLease(
+            self._bus,
+            instruments_of(instruments),
+            consumer=consumer or consumer_name(self._strategy),
+            data=_kind(data),
+            priority=priority,
+            ttl_s=ttl_s,
+            patience_s=self._patience_s,
+            clock=self._clock,
+        )
+        return self._held(lease)
 
     async def bars(
         self, instrument: str | Instrument, *, deadline_s: float = 120.0, **details: Unpack[BarsDetails]
@@ -174,6 +214,13 @@ def _addresses(url: str | None, quotes_url: str | None, settings: Settings) -> t
     if url is not None:
         return url, quotes_url or url
     return settings.redis.bus_url, quotes_url or settings.redis.quotes_bus_url
+
+
+def _kind(data: DataKind | str) -> DataKind:
+    try:
+        return DataKind(data)
+    except ValueError:
+        raise InvalidRequestError(f"data {data!r} is none of {', '.join(DataKind)}") from None
 
 
 def _decode(kind: type[M], key: str, value: bytes) -> M | None:

@@ -83,6 +83,11 @@ def option(
     )
 
 
+def index(symbol: str, exchange: str, *, currency: str = "USD") -> Instrument:
+    """An index at the exchange that computes it: `index("SPX", "CBOE")`. For quotes and bars, not for orders."""
+    return _valid(symbol=symbol, security_type="IND", exchange=exchange, currency=currency)
+
+
 def leg(side: Side | str, instrument: str | Instrument, ratio: int = 1) -> ComboLeg:
     """One leg of a combo: what a BUY of the combo does to it, and how many of it there are in one combo."""
     return _checked(ComboLeg, {"instrument": instrument_of(instrument), "side": side, "ratio": ratio}, what="leg")
@@ -102,9 +107,10 @@ def instrument_of(what: str | Instrument) -> Instrument:
     | `EUR.USD` | the pair of two currencies |
     | `ES 202612 @CME` | the future of that month or day, at its exchange |
     | `AAPL 20261218 250 C` | the option: expiry, strike, `C` or `P` |
+    | `SPX IND @CBOE` | the index, at the exchange that computes it |
 
-    A last word `@EXCHANGE` says where orders are routed. What needs more is said by `stock`, `fx`, `future`, `option` and
-    `combo`. Raises `InvalidRequestError`.
+    A last word `@EXCHANGE` says where orders are routed. What needs more is said by `stock`, `fx`, `future`, `option`, `index`
+    and `combo`. Raises `InvalidRequestError`.
     """
     if isinstance(what, Instrument):
         return what
@@ -120,6 +126,10 @@ def _said(what: str, words: list[str], route: dict[str, Any]) -> Instrument:
             return fx(symbol[:3], symbol[4:], **route)
         case [symbol]:
             return stock(symbol, **route)
+        case [symbol, "IND"] if route:
+            return index(symbol, **route)
+        case [symbol, "IND"]:
+            raise InvalidRequestError(f"an index needs its exchange: {symbol} IND @CBOE")
         case [symbol, expiry] if _EXPIRY.fullmatch(expiry) and route:
             return future(symbol, expiry, **route)
         case [symbol, expiry] if _EXPIRY.fullmatch(expiry):

@@ -243,10 +243,6 @@ _OUTLETS: dict[DataKind, Callable[[str], Outlet]] = {
     DataKind.BARS: BarOutlet,
     DataKind.DEPTH: DepthOutlet,
 }
-    DataKind.TICKS: TickOutlet,
-    DataKind.BARS: BarOutlet,
-    DataKind.DEPTH: DepthOutlet,
-}
 
 
 def outlet(kind: DataKind, symbol: str) -> Outlet:

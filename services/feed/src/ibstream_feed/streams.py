@@ -85,17 +85,15 @@ class _Channel:
     has_come: bool = False
     """Whether it has brought anything."""
     is_over: bool = False
-    """Nothing that still arrives counts."""
+    """Nothing that still arrives counts; it is closed as soon as that can be done."""
     refusal: tuple[Fate, Refusal] | None = None
-    is_to_renew: bool = False
-    """Whether it was asked for before the link was lost: what IBKR has kept of it, nobody knows."""
 
 
 class StreamDesk:
     """Keeps open what is wanted, as far as there are slots, and writes what comes to `ticks:`, `bars:` and `depth:<symbol>`.
 
-    `session_ready` is called once the session is made, and after each restored link; `link_lost` and `session_lost` as soon
-    as that has happened. `desire` may be called at any time. `work` runs both loops until it is told to stop.
+    `session_ready` is called once a session is made, and whenever its link to IBKR is back; `session_lost` as soon as the session
+    or the link is lost. `desire` may be called at any time. `work` runs both loops until it is told to stop.
     """
 
     def __init__(
@@ -146,7 +144,8 @@ class StreamDesk:
 
     def open(self, kind: DataKind) -> int:
         """How many streams of a kind are open."""
-        return sum(channel.number is not None for key, channel in self._channels.items() if key[0] is kind)
+        channels = [channel for key, channel in self._channels.items() if key[0] is kind]
+        return sum(channel.number is not None and not channel.is_over for channel in channels)
 
     def session_ready(self) -> None:
         """Ask for everything that is wanted, and again for what was open before the link was lost."""
@@ -154,21 +153,14 @@ class StreamDesk:
         self._setbacks.forgive()
         for budget in self._budgets.values():
             budget.begin()
-        for channel in self._channels.values():
-            channel.is_to_renew = True
         self._changed.set()
 
-    def link_lost(self) -> None:
-        """Nothing comes for the time being, and what comes afterwards does not follow on what has come."""
-        self._is_ready = False
-        self._writer.interrupt([channel.outlet for channel in self._channels.values()])
-
     def session_lost(self) -> None:
-        """Every stream is closed."""
-        self.link_lost()
+        """The session is over, or its link to IBKR is down: what IBKR keeps of the streams nobody knows, so none is kept."""
+        self._is_ready = False
         for channel in self._channels.values():
             channel.is_over = True
-        self._channels.clear()
+        self._writer.interrupt([channel.outlet for channel in self._channels.values()])
 
     async def work(self, stop: asyncio.Event) -> None:
         """Keep open what is wanted and write what comes; with the stop, write what is left."""
@@ -185,7 +177,9 @@ class StreamDesk:
             await unless(stop, unless(self._changed, self._clock.sleep(LOOK_S)))
 
     async def _match(self) -> None:
-        """Bring what is open in line with what is wanted."""
+        """Bring what is open in line with what is wanted. Without a session, or its link, nothing can be done."""
+        if not self._is_ready:
+            return
         now_s = self._clock.monotonic()
         await self._close_broken()
         for budget in self._budgets.values():
@@ -196,7 +190,7 @@ class StreamDesk:
             if self._is_ready and wish.key not in self._channels and wish.key in self._wishes:
                 await self._ask(wish)
         self._tell_settled()
-        for wish in grants.over if self._is_ready else ():
+        for wish in grants.over:
             if self._told.get(wish.key, ("",))[0] is not SubscriptionOutcome.OVER_CAPACITY:
                 self._tell(wish, SubscriptionOutcome.OVER_CAPACITY, "no slot is free for it")
 
@@ -212,7 +206,7 @@ class StreamDesk:
 
     async def _close_broken(self) -> None:
         """What IBKR has refused or ended, and what has to be asked for again."""
-        for channel in [one for one in self._channels.values() if one.refusal is not None or one.is_to_renew]:
+        for channel in [one for one in self._channels.values() if one.refusal is not None or one.is_over]:
             await self._close(channel)
             if channel.refusal is None:
                 continue
@@ -235,8 +229,7 @@ class StreamDesk:
 
     async def _close(self, channel: _Channel) -> None:
         channel.is_over = True
-        if self._is_current(channel):
-            del self._channels[channel.wish.key]
+        del self._channels[channel.wish.key]
         self._writer.interrupt([channel.outlet])
         if channel.number is not None:
             await self._port.close_stream(channel.number)
@@ -264,19 +257,13 @@ class StreamDesk:
     async def _open(self, channel: _Channel) -> None:
         wish = channel.wish
         contract = await self._qualify(wish.instrument)
-        if not self._is_current(channel):
+        if channel.is_over:
             return
         self._pace.asked(wish, self._clock.monotonic())
         number = await self._port.open_stream(
             wish.kind, contract, partial(self._on_item, channel), partial(self._on_code, channel)
         )
-        if not self._is_current(channel):  # the session ended meanwhile
-            await self._port.close_stream(number)
-            return
         channel.number, channel.asked_s = number, self._clock.monotonic()
-
-    def _is_current(self, channel: _Channel) -> bool:
-        return self._channels.get(channel.wish.key) is channel
 
     def _fail(self, channel: _Channel, outcome: SubscriptionOutcome, text: str) -> None:
         self._forget(channel)
@@ -285,14 +272,14 @@ class StreamDesk:
 
     def _forget(self, channel: _Channel) -> None:
         channel.is_over = True
-        if self._is_current(channel):
-            del self._channels[channel.wish.key]
+        del self._channels[channel.wish.key]
 
     def _tell_settled(self) -> None:
         now_s = self._clock.monotonic()
         for channel in self._channels.values():
             is_settled = channel.number is not None and now_s >= channel.asked_s + SETTLED_S
-            if is_settled and not channel.is_active and channel.refusal is None:
+            is_sound = not channel.is_over and channel.refusal is None
+            if is_settled and is_sound and not channel.is_active:
                 self._activate(channel)
 
     def _activate(self, channel: _Channel) -> None:
@@ -308,7 +295,7 @@ class StreamDesk:
     # What comes.
 
     def _on_item(self, channel: _Channel, item: Item) -> None:
-        if channel.is_over or not self._is_ready:
+        if channel.is_over:
             return
         if not channel.has_come:
             channel.has_come = True

@@ -139,17 +139,18 @@ class Bus:
         try:
             async with asyncio.timeout(deadline_s):
                 return await command
-        except AuthenticationError as error:
-            raise ConfigurationError(f"Redis at {self.address} refused the credentials: {error}") from error
-        except _NOT_NOW as error:
-            metrics.BUS_FAILURES.labels(self._client_name).inc()
-            raise BusUnavailable(f"Redis at {self.address}: {error or type(error).__name__}") from error
-        except ResponseError as error:
-            kind = BusUnavailable if _NOT_NOW_CODE.search(str(error)) else BusRefused
-            raise kind(f"Redis at {self.address}: {error}") from error
-        except RedisError as error:
-            metrics.BUS_FAILURES.labels(self._client_name).inc()
-            raise BusUnavailable(f"Redis at {self.address}: {error}") from error
+        except (RedisError, TimeoutError, OSError) as error:
+            raise self.failure(error) from error
+
+    def failure(self, error: Exception) -> IbstreamError:
+        """What `call` raises for an error of redis-py or of the system."""
+        told = f"Redis at {self.address}: {error or type(error).__name__}"
+        if isinstance(error, AuthenticationError):
+            return ConfigurationError(f"Redis at {self.address} refused the credentials: {error}")
+        if isinstance(error, ResponseError) and not isinstance(error, _NOT_NOW):
+            return BusUnavailable(told) if _NOT_NOW_CODE.search(str(error)) else BusRefused(told)
+        metrics.BUS_FAILURES.labels(self._client_name).inc()
+        return BusUnavailable(told)
 
     async def ask(self, *command: str | bytes | int, deadline_s: float = DEADLINE_S) -> Any:
         """The answer to a command as the server gives it, over a connection of its own; raise as `call` does.

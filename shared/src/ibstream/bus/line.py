@@ -15,6 +15,11 @@ _packer: Any = HiredisRespSerializer()
 """A sixth of the time of the one that redis-py's asynchronous connections use."""
 
 
+def packed(*commands: Command) -> bytes:
+    """Commands as they go over the wire."""
+    return b"".join([part for command in commands for part in _packer.pack(*command)])
+
+
 class Line:
     """Sends commands, several at once, and returns what the server answers. One caller at a time; others wait their turn.
 
@@ -51,8 +56,7 @@ class Line:
             if not connection.is_connected or await _is_spoilt(connection):
                 await connection.disconnect(nowait=True)
                 await connection.connect()
-            packed = b"".join(part for command in commands for part in _packer.pack(*command))
-            await connection.send_packed_command(packed, check_health=False)
+            await connection.send_packed_command(packed(*commands), check_health=False)
             return [await _answer(connection) for _ in commands]
         except BaseException:
             await connection.disconnect(nowait=True)

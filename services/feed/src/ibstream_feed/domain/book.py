@@ -35,11 +35,15 @@ class QuoteBook:
         """The line of a symbol; None where there is none."""
         return self._lines.get(symbol)
 
+    def shard_of(self, symbol: str) -> int:
+        """The shard of a symbol, whether there is a line of it or not."""
+        return shard_of(symbol, self._shards)
+
     def open(self, symbol: str) -> Line:
         """The line of a symbol, made where there is none."""
         line = self._lines.get(symbol)
         if line is None:
-            line = self._lines[symbol] = Line(symbol, shard_of(symbol, self._shards))
+            line = self._lines[symbol] = Line(symbol, self.shard_of(symbol))
         return line
 
     def close(self, symbol: str) -> None:
@@ -84,6 +88,7 @@ class QuoteBook:
 
     def show(self, line: Line) -> None:
         """Have a line sent and saved as it stands, such as one that was restored."""
+        line.sent = None
         self._mark(line)
 
     def unsent(self, shard: int) -> bool:
@@ -96,19 +101,23 @@ class QuoteBook:
         rows: list[Quote] = []
         for line in lines:
             line.is_unsent = False
-            says = (line.known.copy(), line.quality, line.halted)
-            if says != line.sent:
-                line.sent = says
-                rows.append(line.row())
+            shown = line.shown()
+            if shown != line.sent:
+                line.sent = shown
+                rows.append(line.row_of(shown))
         return rows
 
     def put_back(self, rows: Iterable[Quote]) -> None:
         """These were not sent after all: their lines are sent again, as they stand then."""
         for row in rows:
             line = self._lines.get(row.symbol)
-            if line is not None:
+            if line is not None and line.time_ns:  # else it was closed, and opened anew
                 line.sent = None
                 self._mark(line)
+
+    def unsaved(self, shard: int) -> bool:
+        """Whether anything of a shard's last values is to be saved."""
+        return bool(self._unsaved[shard])
 
     def take_unsaved(self, shard: int) -> list[Quote]:
         """The rows of a shard's last values that have changed; they count as saved from now on."""
@@ -121,7 +130,7 @@ class QuoteBook:
         """These were not saved after all."""
         for row in rows:
             line = self._lines.get(row.symbol)
-            if line is not None and not line.is_unsaved:
+            if line is not None and line.time_ns and not line.is_unsaved:
                 line.is_unsaved = True
                 self._unsaved[line.shard].append(line)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
-import msgspec
+from collections.abc import Callable
 
 from ibstream.contracts.quotes import Quality, Quote
 
@@ -21,6 +19,14 @@ UNSET_FROM = 1e300
 
 Value = bytes | float | None
 """A number as it came off the wire, or already read; None before there is one."""
+
+NUMBERS_KEPT_MAX = 50_000
+"""Numbers remembered by the bytes they came in; of more, all are forgotten."""
+
+Shown = tuple[
+    float | None, float | None, float | None, float | None, float | None, float | None, float | None, Quality, bool
+]
+"""What a row says but for its symbol and time: bid, ask, last, their sizes, volume, quality, halted."""
 
 _QUALITIES = {
     LIVE: Quality.LIVE,
@@ -71,11 +77,11 @@ class Line:
         self.is_stale = True
         self.is_unsent = False
         self.is_unsaved = False
-        self.sent: tuple[list[Value], Quality, bool] | None = None
+        self.sent: Shown | None = None
         """What the last row said, to know whether the next one says anything new; None where nobody can know."""
 
     def begin(self) -> None:
-        """A subscription begins: old values must not pass for new beside the first tick. Until that comes they are still shown."""
+        """A subscription begins: old values must not pass for new beside the first tick. Until that comes they are shown."""
         self.values = [None] * VALUES
         self.data_type = LIVE
         self.halted = False
@@ -88,35 +94,42 @@ class Line:
         quality = _QUALITIES.get(self.data_type, Quality.LIVE)
         return Quality.SNAPSHOT if self.is_sampled and quality is Quality.LIVE else quality
 
-    def row(self) -> Quote:
-        """The quote as it stands."""
-        bid, ask, last, bid_size, ask_size, last_size, volume = map(number, self.known)
-        if not bid_size or bid == -1:  # IBKR's way of saying that there is none: -1, or a size of 0
-            bid = None
-        if not ask_size or ask == -1:
-            ask = None
-        if last == -1:
-            last = None
-        return Quote(
-            self.symbol,
-            bid,
-            ask,
+    def shown(self) -> Shown:
+        """What the row says as it stands."""
+        bid, ask, last, bid_size, ask_size, last_size, volume = self.known
+        bid_size = _size(bid_size)
+        ask_size = _size(ask_size)
+        last = _price(last)
+        return (
+            _price(bid) if bid_size else None,  # a size of 0 is one of IBKR's ways of saying that there is none
+            _price(ask) if ask_size else None,
             last,
-            bid_size if bid_size is None or bid_size >= 0 else None,
-            ask_size if ask_size is None or ask_size >= 0 else None,
-            last_size if last is not None and last_size is not None and last_size >= 0 else None,
-            volume if volume is None or volume >= 0 else None,
-            self.time_ns,
+            bid_size,
+            ask_size,
+            None if last is None else _size(last_size),
+            _size(volume),
             self.quality,
             self.halted,
         )
 
+    def row(self) -> Quote:
+        """The quote as it stands."""
+        return self.row_of(self.shown())
+
+    def row_of(self, shown: Shown) -> Quote:
+        """The quote that says this."""
+        bid, ask, last, bid_size, ask_size, last_size, volume, quality, halted = shown
+        return Quote(self.symbol, bid, ask, last, bid_size, ask_size, last_size, volume, self.time_ns, quality, halted)
+
     def restore(self, row: Quote) -> None:
         """Take what an earlier life, or another process, knew last: shown as stale until a tick comes."""
-        self.values = [row.bid, row.ask, row.last, row.bid_size, row.ask_size, row.last_size, row.volume]
-        self.known = self.values
+        restored: list[Value] = [row.bid, row.ask, row.last, row.bid_size, row.ask_size, row.last_size, row.volume]
+        if self.values is self.known:  # else a subscription has begun, and what it brings must not mingle with this
+            self.values = restored
+        self.known = restored
         self.time_ns = row.time_ns
         self.halted = row.halted
+        self.is_stale = True
 
 
 def number(value: Value) -> float | None:
@@ -127,9 +140,34 @@ def number(value: Value) -> float | None:
         read = float(value)
     except ValueError:
         return None
-    return read if read < UNSET_FROM and not math.isnan(read) else None
+    return read if abs(read) < UNSET_FROM else None  # which NaN is not, either
 
 
-def stale(row: Quote, time_ns: int) -> Quote:
-    """The row, no longer kept up."""
-    return msgspec.structs.replace(row, quality=Quality.STALE, time_ns=time_ns)
+def price(value: Value) -> float | None:
+    """A value as a price; -1 is IBKR's other way of saying that there is none."""
+    read = number(value)
+    return None if read == -1 else read
+
+
+def size(value: Value) -> float | None:
+    """A value as a size or volume, which is never negative."""
+    read = number(value)
+    return None if read is None or read < 0 else read
+
+
+class _Remembered(dict[Value, float | None]):
+    """What a value was read as before: most prices and sizes come again and again."""
+
+    def __init__(self, read: Callable[[Value], float | None]) -> None:
+        super().__init__()
+        self._read = read
+
+    def __missing__(self, value: Value) -> float | None:
+        if len(self) >= NUMBERS_KEPT_MAX:
+            self.clear()
+        read = self[value] = self._read(value)
+        return read
+
+
+_price = _Remembered(price).__getitem__
+_size = _Remembered(size).__getitem__

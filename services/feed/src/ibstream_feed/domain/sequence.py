@@ -10,9 +10,9 @@ class Sequence:
         self.epoch = 0
         self._last = 0
 
-    def begin(self, time_ms: int) -> None:
-        """Start a new epoch, named after the time but always greater than the one before."""
-        self.epoch = max(time_ms, self.epoch + 1)
+    def begin(self, time_ms: int, *, after: int = 0) -> None:
+        """Start a new epoch, named after the time but always greater than the one before, and than `after`."""
+        self.epoch = max(time_ms, after + 1, self.epoch + 1)
         self._last = 0
 
     def next(self) -> int:

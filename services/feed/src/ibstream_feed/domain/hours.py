@@ -1,10 +1,12 @@
-"""When an instrument trades, from the hours that IBKR tells of its contract. What is not told is taken for closed: silence that
-nobody can judge is no alarm."""
+"""When an instrument trades, from the hours that IBKR tells of its contract. What is not told, or makes no sense, is taken for
+closed: silence that nobody can judge is no alarm."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -33,13 +35,19 @@ def sessions(text: str, time_zone: str) -> Sessions:
         zone = ZoneInfo(_IB_ZONES.get(time_zone, time_zone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return ()
-    found = _SESSION.findall(text)
-    return tuple((_moment(day + at, zone), _moment(end_day + end, zone)) for day, at, end_day, end in found)
+    return tuple(_told(text, zone))
 
 
-def _moment(stamp: str, zone: ZoneInfo) -> float:
+def _told(text: str, zone: ZoneInfo) -> Iterator[tuple[float, float]]:
+    for day, at, end_day, end in _SESSION.findall(text):
+        with suppress(ValueError, OverflowError):  # digits that are no moment
+            yield _moment(day, at, zone), _moment(end_day, end, zone)
+
+
+def _moment(day: str, at: str, zone: ZoneInfo) -> float:
     """The last minute of a day can be written as 2400, which is the next day's first."""
-    day, hour, minute = stamp[:8], int(stamp[8:10]), int(stamp[10:])
+    hour, minute = int(at[:2]), int(at[2:])
     midnight = datetime.strptime(day, "%Y%m%d").replace(tzinfo=zone)
-    wall = midnight.replace(hour=hour % 24, minute=minute)
-    return wall.astimezone(UTC).timestamp() + (86_400 if hour == 24 else 0)
+    if hour == 24:  # by the exchange's clock: the day on which it is put back has 25 hours
+        midnight, hour = midnight + timedelta(days=1), 0
+    return midnight.replace(hour=hour, minute=minute).astimezone(UTC).timestamp()

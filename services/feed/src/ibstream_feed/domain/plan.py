@@ -55,9 +55,11 @@ def plan(
     All are streamed where the lines suffice. Where they do not, `sampling_lines` of them are kept for snapshots of the rest.
     A symbol that cannot be had now takes no line; its row, if there is one, stays as it is.
     """
-    once = list({one.symbol: one for one in reversed(list(wanted))}.values())[::-1]
-    to_have = [one for one in once if can_be_had(one.symbol)]
-    not_to_have = tuple(one for one in once if not can_be_had(one.symbol))
+    once: dict[str, Wanted] = {}
+    for one in wanted:
+        once.setdefault(one.symbol, one)  # at the place of the first, too
+    to_have = [one for one in once.values() if can_be_had(one.symbol)]
+    not_to_have = tuple(one for one in once.values() if not can_be_had(one.symbol))
     if len(to_have) <= lines:
         return Plan(tuple(to_have), (), not_to_have)
     kept = min(sampling_lines, lines)

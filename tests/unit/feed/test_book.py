@@ -1,4 +1,4 @@
-"""The quote book: conflation, what is unsent, what is stale."""
+"""The quote book: conflation, what is unsent, what is unsaved, what is stale."""
 
 from __future__ import annotations
 
@@ -7,110 +7,263 @@ from hypothesis import strategies as st
 
 from ibstream.contracts.quotes import Quality, Quote, shard_of
 from ibstream_feed.domain.book import QuoteBook
+from ibstream_feed.domain.line import BID, BID_SIZE, Line
 
 SHARDS = 4
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BRK.B", "TSLA"]
+SHARD = shard_of("AAPL", SHARDS)
 
 
-def quote(symbol: str, bid: float, time_ns: int = 1) -> Quote:
-    return Quote(symbol=symbol, bid=bid, ask=bid + 0.02, time_ns=time_ns)
+def flowing() -> QuoteBook:
+    book = QuoteBook(SHARDS)
+    book.flows = True
+    return book
+
+
+def tick(book: QuoteBook, symbol: str, bid: float, time_ns: int = 1) -> set[int]:
+    """A bid comes."""
+    line = book.open(symbol)
+    line.values[BID], line.values[BID_SIZE] = b"%g" % bid, b"1"
+    return book.ticked([line], time_ns)
+
+
+def quote(symbol: str, bid: float, time_ns: int = 1, quality: Quality = Quality.LIVE) -> Quote:
+    return Quote(symbol=symbol, bid=bid, bid_size=1, time_ns=time_ns, quality=quality)
 
 
 def unsent(book: QuoteBook) -> dict[str, Quote]:
-    return {row.symbol: row for shard in range(SHARDS) for row in book.take_unsent(shard)}
+    rows = [row for shard in range(SHARDS) for row in book.take_unsent(shard)]
+    assert len({row.symbol for row in rows}) == len(rows)
+    return {row.symbol: row for row in rows}
+
+
+def unsaved(book: QuoteBook) -> dict[str, Quote]:
+    return {row.symbol: row for shard in range(SHARDS) for row in book.take_unsaved(shard)}
 
 
 def test_a_row_that_changes_before_it_is_sent_is_sent_once_as_it_is_then() -> None:
     """Conflation keeps the latest row of a symbol and counts what it merged."""
-    book = QuoteBook(SHARDS)
-    book.update(quote("AAPL", 10))
-    book.update(quote("AAPL", 11))
-    assert unsent(book) == {"AAPL": quote("AAPL", 11)}
+    book = flowing()
+    tick(book, "AAPL", 10)
+    tick(book, "AAPL", 11, time_ns=2)
     assert book.conflated == 1
+    assert unsent(book) == {"AAPL": quote("AAPL", 11, time_ns=2)}
     assert unsent(book) == {}
 
 
 def test_a_row_goes_to_the_shard_of_its_symbol() -> None:
-    """`update` names the shard that has something to send, and only that one has."""
-    book = QuoteBook(SHARDS)
-    shard = book.update(quote("AAPL", 10))
-    assert shard == shard_of("AAPL", SHARDS)
-    assert [len(book.take_unsent(number)) for number in range(SHARDS)] == [
-        int(number == shard) for number in range(SHARDS)
-    ]
+    """`ticked` names the shards that have something to send, and only those have."""
+    book = flowing()
+    assert [book.unsent(shard) for shard in range(SHARDS)] == [False] * SHARDS
+    lines = [book.open("AAPL"), book.open("MSFT")]
+    expected = {shard_of("AAPL", SHARDS), shard_of("MSFT", SHARDS)}
+    assert book.ticked(lines, 1) == expected
+    assert {shard for shard in range(SHARDS) if book.unsent(shard)} == expected
+    assert {shard for shard in range(SHARDS) if book.unsaved(shard)} == expected
+    assert book.shard_of("AAPL") == SHARD
 
 
 def test_a_row_in_which_only_the_time_is_new_is_no_news() -> None:
-    """A repeated quote costs consumers nothing."""
-    book = QuoteBook(SHARDS)
-    book.update(quote("AAPL", 10, time_ns=1))
+    """A repeated quote costs consumers nothing, in whatever digits it comes."""
+    book = flowing()
+    tick(book, "AAPL", 10, time_ns=1)
     unsent(book)
-    assert book.update(quote("AAPL", 10, time_ns=2)) is None
+    tick(book, "AAPL", 10, time_ns=2)
     assert unsent(book) == {}
+    line = book.open("AAPL")
+    line.values[BID] = b"10.00"
+    book.ticked([line], 3)
+    assert unsent(book) == {}
+
+
+def test_a_quality_or_a_halt_is_news() -> None:
+    """With the same prices."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    unsent(book)
+    line = book.open("AAPL")
+    line.is_sampled = True
+    book.ticked([line], 2)
+    assert unsent(book)["AAPL"].quality is Quality.SNAPSHOT
+    line.halted = True
+    book.ticked([line], 3)
+    assert unsent(book)["AAPL"].halted
+
+
+def test_while_nothing_flows_what_still_arrives_is_not_believed() -> None:
+    """The link to IBKR is down, the socket is not."""
+    book = QuoteBook(SHARDS)
+    assert tick(book, "AAPL", 10) == set()
+    assert unsent(book) == {}
+
+
+def test_a_snapshot_that_is_not_whole_is_not_looked_at() -> None:
+    """Its line counts as touched once it is."""
+    book = flowing()
+    line = book.open("AAPL")
+    line.is_gathering = True
+    assert tick(book, "AAPL", 10) == set()
+    assert unsent(book) == {}
+    line.is_gathering = False
+    assert tick(book, "AAPL", 10) == {SHARD}
 
 
 def test_rows_put_back_do_not_overwrite_newer_ones() -> None:
     """After a failed write the newest state of each symbol is what goes out next."""
-    book = QuoteBook(SHARDS)
-    shard = book.update(quote("AAPL", 10))
-    assert shard is not None
-    taken = book.take_unsent(shard)
-    book.update(quote("AAPL", 12))
-    book.put_back(shard, taken)
+    book = flowing()
+    tick(book, "AAPL", 10)
+    taken = book.take_unsent(SHARD)
+    tick(book, "AAPL", 12)
+    book.put_back(taken)
     assert unsent(book) == {"AAPL": quote("AAPL", 12)}
 
 
+def test_rows_put_back_are_sent_again_although_they_say_nothing_new() -> None:
+    """Nobody knows whether they were written."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    book.put_back(book.take_unsent(SHARD))
+    assert unsent(book) == {"AAPL": quote("AAPL", 10)}
+
+
 def test_stale_marks_every_row_once_and_keeps_its_prices() -> None:
-    """When quotes stop flowing each row says so; saying it again changes nothing."""
-    book = QuoteBook(SHARDS)
-    book.update(quote("AAPL", 10))
-    book.update(quote("MSFT", 20))
+    """When quotes stop flowing each row says so; saying it again changes nothing, and what never had a value says nothing."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    tick(book, "MSFT", 20)
+    book.open("NVDA")
     unsent(book)
-    changed = book.mark_stale(9)
-    assert changed == {shard_of("AAPL", SHARDS), shard_of("MSFT", SHARDS)}
-    rows = unsent(book)
-    assert {row.quality for row in rows.values()} == {Quality.STALE}
-    assert {symbol: row.bid for symbol, row in rows.items()} == {"AAPL": 10, "MSFT": 20}
-    assert book.mark_stale(10) == set()
+    assert book.mark_stale(book, 9) == {shard_of("AAPL", SHARDS), shard_of("MSFT", SHARDS)}
+    assert unsent(book) == {
+        "AAPL": quote("AAPL", 10, 9, Quality.STALE),
+        "MSFT": quote("MSFT", 20, 9, Quality.STALE),
+    }
+    assert book.mark_stale(book, 10) == set()
+    assert unsent(book) == {}
+
+
+def test_a_tick_ends_staleness_even_with_the_same_price() -> None:
+    """The row is kept up again, and says so."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    book.mark_stale(book, 2)
+    unsent(book)
+    tick(book, "AAPL", 10, time_ns=3)
+    assert unsent(book) == {"AAPL": quote("AAPL", 10, 3)}
 
 
 def test_one_symbol_can_be_stale_among_live_ones() -> None:
     """Its subscription was refused; the others go on."""
-    book = QuoteBook(SHARDS)
+    book = flowing()
     for symbol in ("AAPL", "MSFT"):
-        book.update(quote(symbol, 10))
+        tick(book, symbol, 10)
     unsent(book)
-    assert book.mark_one_stale("AAPL", 9) == shard_of("AAPL", SHARDS)
-    assert {symbol: row.quality for symbol, row in unsent(book).items()} == {"AAPL": Quality.STALE}
-    assert book.mark_one_stale("AAPL", 10) is None
-    assert book.mark_one_stale("NOPE", 10) is None
+    book.mark_stale([book.open("AAPL")], 9)
+    assert unsent(book) == {"AAPL": quote("AAPL", 10, 9, Quality.STALE)}
+
+
+def test_a_line_that_is_shown_is_sent_whatever_was_sent_before() -> None:
+    """A new epoch's consumers were not there."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    unsent(book)
+    unsaved(book)
+    book.show(book.open("AAPL"))
+    assert unsent(book) == unsaved(book) == {"AAPL": quote("AAPL", 10)}
+
+
+def test_of_a_line_that_was_closed_nothing_is_sent_or_saved() -> None:
+    """Nor put back, also where the symbol was opened anew and has no value yet."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    taken, saved = book.take_unsent(SHARD), book.take_unsaved(SHARD)
+    tick(book, "AAPL", 11)
+    book.close("AAPL")
+    book.close("NOPE")
+    assert (unsent(book), unsaved(book), len(book), book.get("AAPL")) == ({}, {}, 0, None)
+    book.open("AAPL")
+    book.put_back(taken)
+    book.put_back_unsaved(saved)
+    assert (unsent(book), unsaved(book)) == ({}, {})
 
 
 def test_last_values_are_kept_apart_from_what_is_unsent() -> None:
     """Sending a row does not lose it for the hash, and a failed save comes back."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    book.take_unsent(SHARD)
+    saved = book.take_unsaved(SHARD)
+    assert saved == [quote("AAPL", 10)]
+    assert book.take_unsaved(SHARD) == []
+    book.put_back_unsaved(saved)
+    book.put_back_unsaved(saved)
+    assert book.take_unsaved(SHARD) == saved
+
+
+def test_a_symbol_has_one_line() -> None:
+    """Whoever opens it."""
     book = QuoteBook(SHARDS)
-    shard = book.update(quote("AAPL", 10))
-    assert shard is not None
-    book.take_unsent(shard)
-    saved = book.take_unsaved(shard)
-    assert saved == {"AAPL": quote("AAPL", 10)}
-    book.put_back_unsaved(shard, saved)
-    assert book.take_unsaved(shard) == saved
+    line = book.open("AAPL")
+    assert book.open("AAPL") is book.get("AAPL") is line
+    assert list(book) == [line]
+    assert isinstance(line, Line)
 
 
-@given(st.lists(st.tuples(st.sampled_from(SYMBOLS), st.integers(1, 9), st.sampled_from(["update", "send", "fail"]))))
+STEPS = ["tick", "tick", "mark_stale", "send", "fail_to_send", "save", "fail_to_save"]
+
+
+class Followed:
+    """A book, what was told to it, and what it had sent and saved."""
+
+    def __init__(self) -> None:
+        self.book = flowing()
+        self.newest: dict[str, Quote] = {}
+        self.sent: dict[str, Quote] = {}
+        self.saved: dict[str, Quote] = {}
+        self.doubtful: set[str] = set()
+
+    def tick(self, symbol: str, bid: int, time_ns: int) -> None:
+        tick(self.book, symbol, bid, time_ns)
+        self.newest[symbol] = quote(symbol, bid, time_ns)
+
+    def mark_stale(self, symbol: str, _bid: int, time_ns: int) -> None:
+        if self.book.mark_stale([self.book.open(symbol)], time_ns):
+            self.newest[symbol] = quote(symbol, self.newest[symbol].bid or 0, time_ns, Quality.STALE)
+
+    def send(self, *_: object) -> None:
+        rows = unsent(self.book)
+        for symbol, row in rows.items():
+            assert symbol in self.doubtful or says(row) != says(self.sent.get(symbol))
+        self.sent |= rows
+        self.doubtful -= rows.keys()
+
+    def fail_to_send(self, *_: object) -> None:
+        rows = unsent(self.book)
+        self.book.put_back(rows.values())
+        self.doubtful |= rows.keys()
+
+    def save(self, *_: object) -> None:
+        self.saved |= unsaved(self.book)
+
+    def fail_to_save(self, *_: object) -> None:
+        self.book.put_back_unsaved(unsaved(self.book).values())
+
+
+def says(row: Quote | None) -> tuple[float | None, Quality] | None:
+    """All but the time."""
+    return None if row is None else (row.bid, row.quality)
+
+
+@given(st.lists(st.tuples(st.sampled_from(SYMBOLS[:3]), st.integers(1, 4), st.sampled_from(STEPS))))
 def test_whatever_fails_in_between_the_newest_row_of_every_symbol_arrives(steps: list[tuple[str, int, str]]) -> None:
-    """For any interleaving of ticks, sends and failed sends, what was sent last is what was seen last."""
-    book, newest, sent = QuoteBook(SHARDS), dict[str, Quote](), dict[str, Quote]()
-    for symbol, bid, step in steps:
-        if step == "update":
-            newest[symbol] = quote(symbol, bid)
-            book.update(newest[symbol])
-            continue
-        for shard in range(SHARDS):
-            rows = book.take_unsent(shard)
-            if step == "fail":
-                book.put_back(shard, rows)
-            else:
-                sent |= {row.symbol: row for row in rows}
-    assert sent | unsent(book) == newest
+    """For any interleaving of ticks, marks, sends, saves and failures, what was seen last is what was sent and saved last;
+    and no row says what the one before said, unless nobody knows whether that was written."""
+    followed = Followed()
+    for time_ns, (symbol, bid, step) in enumerate(steps, start=1):
+        getattr(followed, step)(symbol, bid, time_ns)
+    followed.send()
+    followed.save()
+    assert {symbol: says(row) for symbol, row in followed.sent.items()} == {
+        symbol: says(row) for symbol, row in followed.newest.items()
+    }
+    assert followed.saved == followed.newest

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ibstream_feed.domain.sequence import Sequence
 
 
@@ -14,11 +17,12 @@ def test_numbers_have_no_gap_within_an_epoch_and_start_again_with_the_next() -> 
     assert (sequence.epoch, sequence.next()) == (2000, 1)
 
 
-def test_an_epoch_is_always_greater_than_the_one_before() -> None:
-    """Also when two begin in one millisecond, or the clock goes back."""
-    sequence = Sequence()
-    epochs = []
-    for time_ms in (1000, 1000, 500, 1002):
-        sequence.begin(time_ms)
-        epochs.append(sequence.epoch)
-    assert epochs == sorted(set(epochs))
+@given(st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 5000)), min_size=1))
+def test_an_epoch_is_named_after_the_time_but_always_greater_than_any_before(steps: list[tuple[int, int]]) -> None:
+    """Also when two begin in one millisecond, the clock goes back, or the shard's writer before had a clock that was ahead."""
+    sequence, before = Sequence(), 0
+    for time_ms, after in steps:
+        sequence.begin(time_ms, after=after)
+        assert sequence.epoch > max(before, after)
+        assert sequence.epoch == time_ms or time_ms <= max(before, after)
+        before = sequence.epoch

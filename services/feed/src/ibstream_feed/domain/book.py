@@ -69,7 +69,7 @@ class QuoteBook:
             line.is_stale = False
             if line.is_unsent:
                 self.conflated += 1
-            else:
+            if not (line.is_unsent and line.is_unsaved):
                 self._mark(line)
             touched.add(line.shard)
         return touched

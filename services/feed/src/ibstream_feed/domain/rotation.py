@@ -24,8 +24,10 @@ class Rotation:
         return len(self._symbols)
 
     def take(self, symbols: Iterable[str]) -> None:
-        """These take turns from now on; where the present round stands is kept."""
+        """These take turns from now on. A round that has begun goes on, and newcomers join it."""
         before, self._symbols = set(self._symbols), tuple(symbols)
+        if not self._waiting and not self._in_hand:
+            return
         wanted = set(self._symbols)
         kept = [symbol for symbol in self._waiting if symbol in wanted]
         self._waiting = deque([*kept, *(symbol for symbol in self._symbols if symbol not in before)])

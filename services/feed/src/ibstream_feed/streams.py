@@ -245,7 +245,7 @@ class StreamDesk:
         except GatewayUnavailable as error:
             _log.info("feed.stream_not_asked_for", symbol=wish.symbol, data=wish.kind, reason=str(error))
             self._forget(channel)
-            self._is_ready = False  # until the next session
+            self._set_back(wish, Fate.AGAIN)
         except InstrumentError as error:
             self._fail(channel, SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error))
         except (RequestFailed, TimeoutError) as error:
@@ -288,7 +288,8 @@ class StreamDesk:
 
     def _tell(self, wish: Wish, outcome: SubscriptionOutcome, text: str = "", code: int = 0) -> None:
         """Tell what became of it, unless that is what was told last."""
-        if self._told.get(wish.key) != (outcome, text, code):
+        is_wanted = wish.key in self._wishes or outcome is SubscriptionOutcome.ENDED
+        if is_wanted and self._told.get(wish.key) != (outcome, text, code):
             self._told[wish.key] = (outcome, text, code)
             self._outcome(wish.symbol, wish.kind, outcome, text, code)
 

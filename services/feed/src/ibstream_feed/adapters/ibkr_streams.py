@@ -21,7 +21,7 @@ from ibstream.ibkr.contracts import SMART, to_ib_symbol
 from ibstream.ibkr.session import IbkrSession
 from ibstream.runtime.clock import Clock
 from ibstream_feed.domain.depth import DepthBook
-from ibstream_feed.domain.streams import bars_of, tick_types
+from ibstream_feed.domain.streams import ALL_TRADES, bars_of, tick_types
 from ibstream_feed.ports import Item, OnItem, OnStreamCode, Qualified
 
 if TYPE_CHECKING:
@@ -226,7 +226,8 @@ def _requests(kind: DataKind, qualified: Qualified) -> list[tuple[Send, Send]]:
     contract = _contract(qualified)
     security_type = qualified.instrument.security_type
     if kind is DataKind.TICKS:
-        return [(_ask_ticks(contract, name), _cancel_ticks) for name in tick_types(security_type)]
+        names = tick_types(security_type) or (ALL_TRADES,)  # where there are none, IBKR says so itself
+        return [(_ask_ticks(contract, name), _cancel_ticks) for name in names]
     if kind is DataKind.BARS:
         what = bars_of(security_type)
         return [
@@ -263,6 +264,7 @@ def _contract(qualified: Qualified) -> Contract:
         secType=instrument.security_type,
         symbol=to_ib_symbol(instrument.symbol),
         exchange=qualified.exchange,
+        primaryExchange=qualified.primary_exchange,
         currency=instrument.currency,
         localSymbol=qualified.local_symbol,
     )

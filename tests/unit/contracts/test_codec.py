@@ -11,7 +11,7 @@ import pytest
 from ibstream.contracts.base import Codec, UndecodableError, UnknownTypeError, encode, type_of
 from ibstream.contracts.orders import CancelOrder, SubmitOrder
 from ibstream.contracts.quotes import QuoteBatch
-from ibstream.contracts.registry import ORDER_REQUESTS, QUOTES
+from ibstream.contracts.registry import FEED_REQUESTS, ORDER_REQUESTS, QUOTES
 
 SUBMIT: dict[str, Any] = {
     "type": "orders.submit.v1",
@@ -163,6 +163,7 @@ def test_a_combo_of_combos_is_undecodable(depth: int) -> None:
         lambda batch: batch.update(published_at=-1),
         lambda batch: batch.update(rows=[["AAPL", "271.5"]]),
         lambda batch: batch.update(rows=[["AAPL", 271.5, 271.6, 271.5, 1, 1, 1, 1, 1, "tomorrow"]]),
+        lambda batch: batch.update(rows=[["AAPL", 271.5, 271.6, 271.5, 1, 1, 1, 1, 1, "live", "no"]]),
         lambda batch: batch.update(rows=[[]]),
     ],
 )
@@ -178,11 +179,50 @@ def test_a_broken_batch_of_quotes_is_undecodable(change: Callable[[dict[str, Any
 
 def test_later_columns_do_not_disturb_older_readers() -> None:
     """Columns are only ever appended to a row; a reader that does not know them ignores them."""
-    row = ["AAPL", 1.0, 2.0, 1.5, 1, 1, 1, 1, 1, "live", "a column of next year"]
+    row = ["AAPL", 1.0, 2.0, 1.5, 1, 1, 1, 1, 1, "live", False, "a column of next year"]
     batch = {"type": "quotes.batch.v1", "shard": 0, "epoch": 1, "seq": 1, "published_at": 1, "rows": [row]}
     message = QUOTES.codec().decode(b"quotes.batch.v1", msgspec.json.encode(batch))
     assert isinstance(message, QuoteBatch)
     assert message.rows[0].ask == 2.0
+
+
+def test_earlier_columns_are_enough() -> None:
+    """A row of a feed that did not know of halts yet says nothing of any."""
+    row = ["AAPL", 1.0, 2.0, 1.5, 1, 1, 1, 1, 1, "live"]
+    batch = {"type": "quotes.batch.v1", "shard": 0, "epoch": 1, "seq": 1, "published_at": 1, "rows": [row]}
+    message = QUOTES.codec().decode(b"quotes.batch.v1", msgspec.json.encode(batch))
+    assert isinstance(message, QuoteBatch)
+    assert not message.rows[0].halted
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"consumer": ""}, r"\$\.consumer"),
+        ({"consumer": "a|b"}, r"\$\.consumer"),
+        ({"consumer": "a" * 65}, r"\$\.consumer"),
+        ({"instrument": {"symbol": "aapl"}}, r"\$\.instrument\.symbol"),
+        ({"data": "news"}, r"\$\.data"),
+        ({"ttl_s": 0}, r"\$\.ttl_s"),
+        ({"ttl_s": 86_401}, r"\$\.ttl_s"),
+        ({"priority": 0}, r"\$\.priority"),
+        ({"priority": 10}, r"\$\.priority"),
+        ({"priority": 1.5}, r"\$\.priority"),
+        ({"requested_at": "2026-11-23T14:30:00"}, r"timezone.*\$\.requested_at"),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_a_field_of_a_lease_that_does_not_fit_is_named(changes: dict[str, Any], where: str) -> None:
+    """A lease lasts a day at most, and a consumer's name is part of a key."""
+    lease = {
+        "type": "feed.subscribe.v1",
+        "consumer": "a",
+        "instrument": {"symbol": "AAPL"},
+        "requested_at": SUBMIT["requested_at"],
+    }
+    assert FEED_REQUESTS.codec().decode(b"feed.subscribe.v1", msgspec.json.encode(lease))
+    with pytest.raises(UndecodableError, match=where):
+        FEED_REQUESTS.codec().decode(b"feed.subscribe.v1", msgspec.json.encode({**lease, **changes}))
 
 
 def test_a_codec_decodes_to_the_type_of_the_tag() -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from ibstream.contracts.base import type_of
+from ibstream.contracts.feed import DataKind, SubscriptionOutcome
 from ibstream.contracts.orders import AlgoName, OrderStatus, OrderType, Reason, TimeInForce
+from ibstream.contracts.quotes import Quality
 from ibstream.contracts.registry import STREAMS, Stream
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
@@ -28,10 +30,12 @@ def test_every_stream_and_message_is_described(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize(
-    "choices", [Reason, OrderType, TimeInForce, OrderStatus, AlgoName], ids=lambda kind: kind.__name__
+    "choices",
+    [Reason, OrderType, TimeInForce, OrderStatus, AlgoName, DataKind, SubscriptionOutcome, Quality],
+    ids=lambda kind: kind.__name__,
 )
 def test_every_choice_is_described(choices: type[StrEnum]) -> None:
-    """Whatever a strategy may ask for, and whatever it may be answered, stands in docs/streams.md in a table of its own."""
+    """Whatever may be asked for, and whatever may be answered, stands in docs/streams.md in a table of its own."""
     text = (DOCS / "streams.md").read_text(encoding="utf-8")
     table = [line for line in text.splitlines() if line.startswith("| `")]
     assert [choice.value for choice in choices if choice and not any(f"`{choice}`" in line for line in table)] == []

@@ -10,8 +10,10 @@ import msgspec
 import pytest
 
 from ibstream.contracts.base import Codec, encode, type_of
+from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionChanged, SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument, SecurityType
 from ibstream.contracts.orders import AlgoName, GroupKind, OrderType, SubmitGroup, SubmitOrder, TimeInForce
+from ibstream.contracts.quotes import Quality, QuoteBatch
 from ibstream.contracts.registry import STREAMS
 from ibstream.contracts.schema import message_types
 
@@ -70,18 +72,24 @@ def instruments(instrument: Instrument) -> list[Instrument]:
         (TimeInForce, {order.time_in_force for order in examples(SubmitOrder)}),
         (AlgoName, {order.algo.name for order in examples(SubmitOrder) if order.algo}),
         (GroupKind, {group.kind for group in examples(SubmitGroup)}),
+        (DataKind, {lease.data for lease in examples(Subscribe)}),
+        (SubscriptionOutcome, {told.outcome for told in examples(SubscriptionChanged)}),
+        (Quality, {row.quality for batch in examples(QuoteBatch) for row in batch.rows}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
 def test_every_choice_has_an_example(every: type[StrEnum], found: set[StrEnum]) -> None:
-    """Whoever writes requests by hand finds an order of each type, time in force and algorithm, and a group of each kind."""
+    """Whoever writes requests by hand finds an order of each type, time in force and algorithm, a group
+    of each kind, a lease on each kind of data; whoever reads finds each outcome and quality."""
     assert set(every) == found
 
 
 def test_every_kind_of_instrument_has_an_example() -> None:
-    """Stocks, pairs, futures, options and combos, with what each of them needs."""
+    """Stocks, pairs, futures, options and combos, with what each of them needs; of indices there are no orders, but leases."""
     orders = examples(SubmitOrder)
-    assert {order.instrument.security_type for order in orders} == set(get_args(SecurityType))
+    assert {order.instrument.security_type for order in orders} == set(get_args(SecurityType)) - {"IND"}
+    leased = {lease.instrument.security_type for lease in examples(Subscribe)}
+    assert leased == set(get_args(SecurityType)) - {"BAG"}
     assert {one.security_type for order in orders for one in instruments(order.instrument)[1:]} >= {"STK", "OPT"}
 
 

@@ -16,6 +16,9 @@ NAMES_OF_THE_DESIGN = {
     "orders:events",
     "portfolio:events",
     "quotes:<shard>",
+    "ticks:<symbol>",
+    "bars:<symbol>",
+    "depth:<symbol>",
     "feed:requests",
     "feed:events",
     "data:requests",
@@ -29,7 +32,7 @@ NAMES_OF_THE_DESIGN = {
     "system:mode",
     "system:control",
 }
-"""The design's section on the bus, name by name."""
+"""The design's section on the bus, name by name; with it the streams of single symbols."""
 
 
 def test_names_are_those_of_the_design() -> None:
@@ -61,6 +64,7 @@ def test_groups_are_those_of_the_design() -> None:
     assert {stream.name: stream.group for stream in STREAMS if stream.group} == {
         "orders:requests": "broker",
         "data:requests": "data",
+        "feed:requests": "feed",
     }
 
 
@@ -100,6 +104,7 @@ def test_named_fills_in_the_parameter() -> None:
     assert third.dead == "quotes:3:dead"
     assert third.messages == registry.QUOTES.messages
     assert registry.DATA_JOBS.named("job_1").name == "data:jobs:job_1"
+    assert registry.TICKS.named("ES 202612").name == "ticks:ES 202612"
 
 
 def test_keys_and_hashes() -> None:
@@ -111,6 +116,12 @@ def test_keys_and_hashes() -> None:
     assert registry.positions_key("DU1") == "portfolio:positions:DU1"
     assert registry.account_key("DU1") == "portfolio:account:DU1"
     assert registry.pnl_key("DU1") == "portfolio:pnl:DU1"
+    assert registry.FEED_LEASES_KEY == "feed:leases"
+    assert registry.FEED_LEASES_VERSION_KEY == "feed:leases:version"
+    assert registry.ended_lease_key("quotes|AAPL|a") == "feed:leases:ended:quotes|AAPL|a"
+    assert registry.contracts_key("DU1") == "feed:contracts:DU1"
+    assert registry.feed_member_key("0") == "feed:member:0"
+    assert registry.shard_lease(3) == "lease:quotes:3"
     assert registry.client_id_lease("127.0.0.1", 4002, 11) == "lease:client-id:127.0.0.1:4002:11"
 
 

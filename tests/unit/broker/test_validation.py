@@ -28,6 +28,7 @@ from ibstream.contracts.orders import (
     TimeInForce,
     WhatIf,
 )
+from ibstream_broker.domain.checks.instruments import wrong_with_combo
 from ibstream_broker.domain.checks.numbers import DIGITS_MAX, PRICES
 from ibstream_broker.domain.refusal import Refusal
 from ibstream_broker.domain.terms import Terms
@@ -374,6 +375,18 @@ def test_a_wrong_leg_is_named() -> None:
     legs = (COMBO.legs[0], ComboLeg(instrument=msgspec.structs.replace(FUTURE, expiry=""), side=Side.BUY))
     refusal = refused(instrument=msgspec.structs.replace(COMBO, legs=legs))
     assert refusal == Refusal(Reason.INVALID_INSTRUMENT, "leg 2: a future needs its expiry")
+
+
+def test_an_index_is_not_traded() -> None:
+    """Not by itself and not as a leg, however well it is said; the refusal names what can be traded instead."""
+    spx = Instrument(symbol="SPX", security_type="IND", exchange="CBOE")
+    text = "an index is quoted and not traded: name a future, an option or a fund on it"
+    assert refused(instrument=spx) == Refusal(Reason.INVALID_INSTRUMENT, text)
+    legs = (ComboLeg(instrument=spx, side=Side.BUY), COMBO.legs[0])
+    combo = msgspec.structs.replace(COMBO, legs=legs)
+    assert refused(instrument=combo) == Refusal(Reason.INVALID_INSTRUMENT, f"leg 1: {text}")
+    assert wrong_with_combo(combo) == "a combo has two legs at least, none of them a combo or an index"
+    assert wrong_with_combo(COMBO) is None
 
 
 # Time

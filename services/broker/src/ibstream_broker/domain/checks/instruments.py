@@ -14,6 +14,8 @@ from ibstream_broker.domain.refusal import Refusal
 LEGS_MIN = 2
 """One leg is no combo."""
 
+NO_ORDERS_ON_INDICES = "an index is quoted and not traded: name a future, an option or a fund on it"
+
 
 class _Fields(NamedTuple):
     needed: tuple[str, ...] = ()
@@ -34,6 +36,7 @@ _NAMES: Mapping[SecurityType, str] = {
     "OPT": "an option",
     "BAG": "a combo",
 }
+_NO_LEGS = ("BAG", "IND")
 _DAY_DIGITS = 8
 _CURRENCY_LETTERS = 3
 
@@ -45,6 +48,8 @@ def check_instrument(instrument: Instrument) -> Refusal | None:
 
 
 def _wrong_with(instrument: Instrument) -> str | None:
+    if instrument.security_type == "IND":
+        return NO_ORDERS_ON_INDICES
     what, fields = _NAMES[instrument.security_type], _FIELDS[instrument.security_type]
     for name in fields.needed:
         if getattr(instrument, name) in ("", None):
@@ -95,8 +100,8 @@ def _wrong_with_strike(instrument: Instrument) -> str | None:
 
 def wrong_with_combo(combo: Instrument) -> str | None:
     """Why a combo is none, for executors: they are also asked for one that nobody has checked. None where it is one."""
-    is_combo = len(combo.legs) >= LEGS_MIN and all(leg.instrument.security_type != "BAG" for leg in combo.legs)
-    return None if is_combo else "a combo has two legs at least, none of them a combo"
+    is_combo = len(combo.legs) >= LEGS_MIN and all(leg.instrument.security_type not in _NO_LEGS for leg in combo.legs)
+    return None if is_combo else "a combo has two legs at least, none of them a combo or an index"
 
 
 def _wrong_with_legs(instrument: Instrument) -> str | None:

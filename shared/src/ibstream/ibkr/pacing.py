@@ -19,21 +19,29 @@ class Window:
     def __init__(self, most: int, clock: Clock) -> None:
         self._most = most
         self._clock = clock
-        self._slots: deque[float] = deque(maxlen=most)
-        """When each of the last `most` messages may go, the latest last; those that still wait lie ahead."""
+        self._slots: deque[float] = deque()
+        """When each message may go, the latest last, as far as it still counts; those that still wait lie ahead."""
+
+    def limit(self, most: int) -> None:
+        """Let at most `most` through from now on. What has gone still counts, and who waits keeps the time given to him."""
+        self._most = most
 
     def free(self) -> int:
         """How many messages may go now without waiting; 0 while somebody waits."""
-        oldest = self._clock.monotonic() - WINDOW_S
-        while self._slots and self._slots[0] <= oldest:
-            self._slots.popleft()
-        return self._most - len(self._slots)
+        self._forget(self._clock.monotonic())
+        return max(0, self._most - len(self._slots))
 
     async def take(self) -> None:
         """Return when the next message may go."""
         now = self._clock.monotonic()
-        is_full = len(self._slots) == self._slots.maxlen
-        slot = max(now, self._slots[0] + WINDOW_S) if is_full else now
+        self._forget(now)
+        slot = max(now, self._slots[-1]) if self._slots else now
+        if len(self._slots) >= self._most:
+            slot = max(slot, self._slots[-self._most] + WINDOW_S)
         self._slots.append(slot)
         if slot > now:
             await self._clock.sleep(slot - now)
+
+    def _forget(self, now: float) -> None:
+        while self._slots and self._slots[0] <= now - WINDOW_S:
+            self._slots.popleft()

@@ -61,6 +61,9 @@ _CLOSED = (
 OnError = Callable[[int, int, str], None]
 """Called with (request or order id, code, text) of every code that is not about the connection itself."""
 
+OnFarm = Callable[[str, int], None]
+"""Called with the name of a data farm (`usfarm`) and the code that IBKR sent about it."""
+
 
 @dataclass(frozen=True)
 class SessionOptions:
@@ -80,13 +83,22 @@ class IbkrSession:
     `events` carries what happens to it, in order: link lost, link restored, lost. `ib` is for the adapters, while connected.
     """
 
-    def __init__(self, settings: Settings, options: SessionOptions, *, clock: Clock, on_error: OnError) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        options: SessionOptions,
+        *,
+        clock: Clock,
+        on_error: OnError,
+        on_farm: OnFarm = lambda *_: None,
+    ) -> None:
         _require_ib_async()
         self._settings = settings
         self._ibkr = settings.broker.ibkr
         self._options = options
         self._clock = clock
         self._on_error = on_error
+        self._on_farm = on_farm
         self._ib: IB | None = None
         self._events: asyncio.Queue[ConnectionEvent] = asyncio.Queue(EVENTS_MAX)
         self._lost: asyncio.Future[str] | None = None
@@ -182,6 +194,10 @@ class IbkrSession:
         finally:
             if task is not None:
                 task.cancel()
+
+    def limit(self, requests_per_s: int) -> None:
+        """Let so many messages a second through from now on."""
+        self._window.limit(requests_per_s)
 
     def free(self) -> int:
         """How many messages may go out now without waiting."""
@@ -327,7 +343,9 @@ class IbkrSession:
         elif kind in (CodeClass.LINK_RESTORED, CodeClass.LINK_RESTORED_DATA_LOST):
             self._tell(ConnectionEvent(Trigger.LINK_RESTORED, f"{text} ({code})", code))
         elif kind in (CodeClass.FARM_BROKEN, CodeClass.FARM_OK, CodeClass.FARM_IDLE):
-            self.farms[text.rpartition(":")[2]] = kind
+            farm = text.rpartition(":")[2]
+            self.farms[farm] = kind
+            self._on_farm(farm, code)
         else:
             self._fail_request(request_id, code, text)
             self._on_error(request_id, code, text)

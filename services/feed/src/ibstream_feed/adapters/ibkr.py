@@ -1,56 +1,74 @@
-"""Quotes from a Gateway."""
+"""Market data from a Gateway."""
 
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import contextlib
+import socket
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol
 
-from ibstream.contracts.feed import SubscriptionOutcome
+from ibstream.contracts.feed import DataKind
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.quotes import Quality, Quote
 from ibstream.ibkr import GatewayUnavailable, RequestFailed
-from ibstream.ibkr.codes import CodeClass, classify
-from ibstream.ibkr.contracts import ContractBook, InstrumentError
+from ibstream.ibkr.contracts import ContractBook, to_ib_symbol
 from ibstream.ibkr.session import IbkrSession, SessionOptions
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.connection import ConnectionEvent
 from ibstream.runtime.settings import Settings
-from ibstream_feed.ports import OnQuote, OnSubscription
+from ibstream_feed.adapters.ibkr_fast import FastTicks
+from ibstream_feed.adapters.ibkr_snapshots import Gathering, is_refusal
+from ibstream_feed.adapters.ibkr_stock import StockTicks
+from ibstream_feed.adapters.ibkr_streams import Streams
+from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, FROZEN, LIVE, Line
+from ibstream_feed.ports import OnCode, OnFarm, OnItem, OnStreamCode, OnTicks, Qualified
 
 if TYPE_CHECKING:
-    from ib_async import IB, Ticker
+    from ib_async import IB, Contract
 
-LOOKUPS_AT_ONCE = 8
-"""Contract look-ups under way together: each waits for an answer, and the next need not."""
+SNAPSHOT_TIMEOUT_S = 15.0
+"""IBKR ends a snapshot after 11 s, whatever it has by then."""
 
-_QUALITIES = {1: Quality.LIVE, 2: Quality.FROZEN, 3: Quality.DELAYED, 4: Quality.DELAYED}
+DATA_LOST_CODE = 1101
 
-_HARMLESS = {CodeClass.BENIGN, CodeClass.INFO}
+_DATA_TYPES = {"live": LIVE, "frozen": FROZEN, "delayed": DELAYED, "delayed_frozen": DELAYED_FROZEN}
+_FARM_CODES = {2103: False, 2104: True}
+"""Of farms of market data, and whether they are connected; others are of history and of contracts."""
 
-_OUTCOMES = {
-    CodeClass.NO_PERMISSION: SubscriptionOutcome.NO_PERMISSION,
-    CodeClass.DELAYED_DATA: SubscriptionOutcome.DELAYED,
-    CodeClass.CAPACITY: SubscriptionOutcome.OVER_CAPACITY,
-    CodeClass.UNKNOWN_CONTRACT: SubscriptionOutcome.UNKNOWN_INSTRUMENT,
-}
+
+class _Ticks(Protocol):
+    """Who reads ticks off the wire, and writes them into the lines of their requests."""
+
+    def attach(self, ib: IB) -> None: ...
+
+    def watch(self, request_id: int, line: Line) -> None: ...
+
+    def forget(self, request_id: int) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def flush(self) -> None:
+        """Tell the ticks that came before what is about to be told."""
 
 
 class IBKRMarketFeed:
-    """The feed's connection: market data alone, subscribed anew with every session."""
+    """The feed's connection: market data alone, asked for anew with every session."""
 
     def __init__(self, settings: Settings, *, clock: Clock) -> None:
+        self._settings = settings.feed
         self._clock = clock
         options = SessionOptions(service="feed", requests_per_s=settings.feed.requests_per_s)
-        self._session = IbkrSession(settings, options, clock=clock, on_error=self._on_error)
-        self._contracts = ContractBook(self._session)
-        self._symbols: dict[int, str] = {}
-        """Symbol by contract id, of what is subscribed in this session."""
-        self._requests: dict[int, str] = {}
-        """Symbol by request id, to know whom a code is about."""
-        self._on_quote: OnQuote = lambda _: None
-        self._on_subscription: OnSubscription = lambda *_: None
+        self._session = IbkrSession(settings, options, clock=clock, on_error=self._on_error, on_farm=self._on_farm_code)
+        ticks = FastTicks if settings.feed.decoder == "fast" else StockTicks
+        self._ticks: _Ticks = ticks(clock=clock, on_ticks=self._ticked, on_snapshot_end=self._on_snapshot_end)
+        self._streams = Streams(self._session, clock)
+        self._lines: dict[int, Line] = {}
+        """By request, of subscriptions and snapshots: to know whom a code is about."""
+        self._subscriptions: dict[Line, int] = {}
+        self._snapshots: dict[int, Gathering] = {}
+        self._on_ticks: OnTicks = lambda *_: None
+        self._on_code: OnCode = lambda *_: None
+        self._on_farm: OnFarm = lambda *_: None
 
     @property
     def gateway(self) -> str:
@@ -62,101 +80,186 @@ class IBKRMarketFeed:
         """The account of the session."""
         return self._session.account
 
-    def listen(self, on_quote: OnQuote, on_subscription: OnSubscription) -> None:
-        """Tell where rows and outcomes go."""
-        self._on_quote, self._on_subscription = on_quote, on_subscription
+    def listen(self, on_ticks: OnTicks, on_code: OnCode, on_farm: OnFarm) -> None:
+        """Tell where ticks, codes and farms go."""
+        self._on_ticks, self._on_code, self._on_farm = on_ticks, on_code, on_farm
+
+    def limit(self, requests_per_s: int) -> None:
+        """Send no more than so many messages a second from now on."""
+        self._session.limit(requests_per_s)
+
+    def free(self) -> int:
+        """How many messages may go out now without waiting."""
+        return self._session.free()
 
     async def connect(self, client_id: int) -> None:
-        """Make the session; nothing is subscribed on it yet."""
-        await self._session.connect(client_id, self._prepare)
+        """Make the session, and say what kind of data is wanted; nothing is subscribed on it yet."""
+        self._forget_all("a new session begins")
+        await self._session.connect(client_id, self._ticks.attach)
+        self._narrow_buffer()
+        data_type = _DATA_TYPES[self._settings.market_data_type]
+        if data_type != LIVE:
+            (await self._ib_with_room()).client.reqMarketDataType(data_type)
 
     async def next_event(self) -> ConnectionEvent:
         """What happens next to the session."""
-        return await self._session.next_event()
+        event = await self._session.next_event()
+        if event.code == DATA_LOST_CODE:
+            self._forget_all("the link to IBKR was lost, and every request with it")
+        return event
 
     async def close(self) -> None:
-        """End the session."""
+        """End the session. Nothing is written into any line after that."""
         await self._session.close()
+        self._forget_all("closed by us")
 
-    async def subscribe(self, instruments: Sequence[Instrument], *, afresh: bool) -> None:
-        """Look up and subscribe, within the message limit, several at once: a look-up waits for its answer."""
-        if afresh:
-            self._forget_subscriptions()
-        waiting = iter(instruments)
-        async with asyncio.TaskGroup() as group:
-            for _ in range(LOOKUPS_AT_ONCE):
-                group.create_task(self._subscribe_each(waiting))
+    async def qualify(self, instrument: Instrument) -> Qualified:
+        """Look an instrument up, anew each time: trading hours are told for some days only."""
+        details = await ContractBook(self._session).details(instrument)
+        contract = details.contract
+        assert contract is not None  # noqa: S101 - IBKR's details always carry it
+        return Qualified(
+            instrument=instrument,
+            con_id=contract.conId,
+            exchange=contract.exchange,
+            primary_exchange=contract.primaryExchange,
+            local_symbol=contract.localSymbol,
+            expiry=contract.lastTradeDateOrContractMonth,
+            multiplier=contract.multiplier,
+            trading_class=contract.tradingClass,
+            time_zone=details.timeZoneId,
+            trading_hours=details.tradingHours,
+            liquid_hours=details.liquidHours,
+            qualified_at=self._clock.now(),
+        )
 
-    def _forget_subscriptions(self) -> None:
-        """IBKR has dropped them. ib_async's tickers go too: their old prices would pass for new with the first tick."""
-        self._symbols.clear()
-        self._requests.clear()
-        wrapper = self._session.ib.wrapper
-        wrapper.tickers.clear()
-        wrapper.ticker2ReqId.clear()
-        wrapper.reqId2Ticker.clear()
+    async def subscribe(self, line: Line, contract: Qualified) -> None:
+        """Ask for quotes of a line, whose former subscription ends."""
+        await self.unsubscribe(line)
+        ib = await self._ib_with_room()
+        line.begin()
+        self._subscriptions[line] = self._ask(ib, line, contract, snapshot=False)
 
-    async def _subscribe_each(self, waiting: Iterator[Instrument]) -> None:
-        for instrument in waiting:
-            try:
-                await self._subscribe_one(instrument)
-            except InstrumentError as error:
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error), 200)
-            except RequestFailed as error:
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), error.code)
-            except TimeoutError as error:
-                if not self._symbols:  # not one of them: it is the Gateway that does not answer yet, not the symbol
-                    raise GatewayUnavailable(f"no look-up is answered: {error}") from error
-                self._on_subscription(instrument.symbol, SubscriptionOutcome.REFUSED, str(error), 0)
-
-    async def _subscribe_one(self, instrument: Instrument) -> None:
-        contract = await self._contracts.find(instrument)
-        if contract.conId in self._symbols:  # a second subscription would leak the first one's line
+    async def unsubscribe(self, line: Line) -> None:
+        """End a line's subscription. Where the session is over, so is the subscription."""
+        request_id = self._subscriptions.pop(line, None)
+        if request_id is None:
             return
+        self._forget(request_id)
+        with contextlib.suppress(GatewayUnavailable):
+            (await self._ib_with_room()).client.cancelMktData(request_id)
+
+    async def snapshot(self, line: Line, contract: Qualified) -> None:
+        """Ask for one quote of a line and return when it is whole."""
+        gathering = Gathering(line)
+
+        def ask(ib: IB) -> asyncio.Future[None]:
+            gathering.begin()
+            gathering.request_id = self._ask(ib, line, contract, snapshot=True)
+            self._snapshots[gathering.request_id] = gathering
+            return gathering.whole
+
+        try:
+            await self._session.request(ask, timeout_s=SNAPSHOT_TIMEOUT_S)
+        finally:
+            if self._snapshots.pop(gathering.request_id, None) is not None:  # not whole
+                self._forget(gathering.request_id)
+                gathering.drop(keep_values=line in self._subscriptions)
+
+    async def open_stream(self, kind: DataKind, contract: Qualified, on_item: OnItem, on_code: OnStreamCode) -> int:
+        """Ask for single ticks, bars of five seconds or the book."""
+        return await self._streams.open(kind, contract, on_item, on_code)
+
+    async def close_stream(self, number: int) -> None:
+        """End such a stream."""
+        await self._streams.close(number)
+
+    # What goes out.
+
+    async def _ib_with_room(self) -> IB:
+        """ib_async with room for one message, still in the session in which it was asked for."""
+        session = self._session.count
+        if not self._session.connected:
+            return self._session.ib  # which says so
         await self._session.room()
-        ib = self._session.ib
-        self._symbols[contract.conId] = instrument.symbol
-        ticker = ib.reqMktData(contract)
-        self._requests[ib.wrapper.ticker2ReqId["mktData"][ticker]] = instrument.symbol
-        self._on_subscription(instrument.symbol, SubscriptionOutcome.ACTIVE, "", 0)
+        if session != self._session.count:
+            raise GatewayUnavailable("the session ended while a message waited for its turn")
+        return self._session.ib
 
-    def _prepare(self, ib: IB) -> None:
-        ib.pendingTickersEvent += self._on_tickers
+    def _ask(self, ib: IB, line: Line, contract: Qualified, *, snapshot: bool) -> int:
+        request_id = ib.client.getReqId()
+        self._lines[request_id] = line
+        self._ticks.watch(request_id, line)
+        ib.client.reqMktData(request_id, _contract(contract), "", snapshot, False, [])  # noqa: FBT003 - its own order
+        return request_id
 
-    def _on_tickers(self, tickers: Iterable[Ticker]) -> None:
-        """All tickers that one read of the socket touched; several ticks of one are already one row."""
-        now_ns = self._clock.time_ns()
-        for ticker in tickers:
-            contract = ticker.contract
-            symbol = self._symbols.get(contract.conId) if contract is not None else None
-            if symbol is not None:
-                self._on_quote(_row(symbol, ticker, now_ns))
+    def _forget(self, request_id: int) -> None:
+        self._lines.pop(request_id, None)
+        self._ticks.forget(request_id)
+
+    def _forget_all(self, why: str) -> None:
+        self._lines.clear()
+        self._subscriptions.clear()
+        self._ticks.clear()
+        self._streams.forget()
+        for gathering in self._snapshots.values():
+            gathering.fail(GatewayUnavailable(why))
+
+    def _narrow_buffer(self) -> None:
+        transport = self._session.ib.client.conn.transport
+        raw = transport.get_extra_info("socket") if transport is not None else None
+        if raw is not None:
+            with contextlib.suppress(OSError):  # a socket that is closed already ends the session by itself
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._settings.receive_buffer_bytes)
+
+    # What comes in.
+
+    def _ticked(self, lines: Iterable[Line], time_ns: int) -> None:
+        self._on_ticks(lines, time_ns)
+
+    def _on_snapshot_end(self, request_id: int) -> None:
+        gathering = self._snapshots.get(request_id)
+        if gathering is None or gathering.whole.done():
+            return
+        del self._snapshots[request_id]
+        self._forget(request_id)
+        gathering.line.is_gathering = False
+        self._on_ticks([gathering.line], self._clock.time_ns())
+        gathering.whole.set_result(None)
 
     def _on_error(self, request_id: int, code: int, text: str) -> None:
-        symbol, kind = self._requests.get(request_id), classify(code, text)
-        if symbol is not None and kind not in _HARMLESS:
-            self._on_subscription(symbol, _OUTCOMES.get(kind, SubscriptionOutcome.REFUSED), text, code)
+        self._ticks.flush()
+        line = self._lines.get(request_id)
+        if line is None:
+            self._streams.on_code(request_id, code, text)
+            return
+        self._on_code(line, code, text)
+        gathering = self._snapshots.get(request_id)
+        if gathering is not None and is_refusal(code, text):
+            gathering.fail(RequestFailed(code, text))
+
+    def _on_farm_code(self, farm: str, code: int) -> None:
+        is_connected = _FARM_CODES.get(code)
+        if is_connected is not None:
+            self._ticks.flush()
+            self._on_farm(farm, is_connected)
 
 
-def _row(symbol: str, ticker: Ticker, now_ns: int) -> Quote:
-    return Quote(
-        symbol=symbol,
-        bid=_price(ticker.bid),
-        ask=_price(ticker.ask),
-        last=_price(ticker.last),
-        bid_size=_size(ticker.bidSize),
-        ask_size=_size(ticker.askSize),
-        last_size=_size(ticker.lastSize),
-        volume=_size(ticker.volume),
-        time_ns=now_ns,
-        quality=_QUALITIES.get(ticker.marketDataType, Quality.LIVE),
+def _contract(qualified: Qualified) -> Contract:
+    from ib_async import Contract
+
+    instrument = qualified.instrument
+    return Contract(
+        conId=qualified.con_id,
+        secType=instrument.security_type,
+        symbol=to_ib_symbol(instrument.symbol),
+        lastTradeDateOrContractMonth=qualified.expiry,
+        strike=float(instrument.strike) if instrument.strike is not None else 0.0,
+        right=instrument.right,
+        multiplier=qualified.multiplier,
+        exchange=qualified.exchange,
+        primaryExchange=qualified.primary_exchange,
+        currency=instrument.currency,
+        localSymbol=qualified.local_symbol,
+        tradingClass=qualified.trading_class,
     )
-
-
-def _price(value: float) -> float | None:
-    """IBKR writes -1 with size 0 for "there is none"; ib_async has NaN before the first."""
-    return None if math.isnan(value) or value == -1 else value
-
-
-def _size(value: float) -> float | None:
-    return None if math.isnan(value) or value < 0 else value

@@ -50,6 +50,10 @@ def check_instrument(instrument: Instrument) -> Refusal | None:
 def _wrong_with(instrument: Instrument) -> str | None:
     if instrument.security_type == "IND":
         return NO_ORDERS_ON_INDICES
+    return _wrong_with_fields(instrument) or _wrong_with_kind(instrument)
+
+
+def _wrong_with_fields(instrument: Instrument) -> str | None:
     what, fields = _NAMES[instrument.security_type], _FIELDS[instrument.security_type]
     for name in fields.needed:
         if getattr(instrument, name) in ("", None):
@@ -61,10 +65,15 @@ def _wrong_with(instrument: Instrument) -> str | None:
         return "exchange is empty: SMART lets IBKR choose"
     if instrument.multiplier and not int(instrument.multiplier):
         return "multiplier is zero: leave it out"
+    return None
+
+
+def _wrong_with_kind(instrument: Instrument) -> str | None:
     match instrument.security_type:
         case "CASH":
             return _wrong_with_pair(instrument)
         case "FUT" | "OPT":
+            what = _NAMES[instrument.security_type]
             return _wrong_with_expiry(instrument, what) or _wrong_with_strike(instrument)
         case "BAG":
             return _wrong_with_legs(instrument)

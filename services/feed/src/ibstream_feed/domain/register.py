@@ -200,7 +200,7 @@ class Register:
             return Do.GIVE_UP
         subscription.check_s = now_s + _wait_s(subscription.tries)
         subscription.tries += 1
-        if subscription.tries == 1 and not seen.is_stale:  # it was asked for to see whether it lives: it does not
+        if not seen.is_stale:  # it was asked for to see whether it lives: it does not
             return Do.MARK_STALE
         # With the exchange closed nothing need come; but after a loss one full set of values is asked for once.
         return Do.ASK_AGAIN if seen.is_open or subscription.tries == 1 or subscription.doubt is not None else Do.NOTHING

@@ -23,6 +23,7 @@ from ibstream.simulation.instruments import InstrumentMaster, Listing
 from ibstream.simulation.lookup import fitting
 from ibstream.simulation.market import Market
 from ibstream.simulation.sessions import new_york_date
+from ibstream_feed.adapters.ibkr import IBKRMarketFeed
 from ibstream_feed.adapters.simulated import SimulatedFeed
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.line import Line
@@ -206,9 +207,9 @@ def is_whole(row: Quote, instrument: Instrument) -> bool:
     if listing.has_book:
         told += [row.bid, row.ask, row.bid_size, row.ask_size]
     if listing.has_trades:
-        told.append(row.last)
+        told += [row.last, row.last_size]
     if listing.has_book and listing.has_trades:
-        told += [row.last_size, row.volume]
+        told.append(row.volume)
     return None not in told
 
 
@@ -232,7 +233,7 @@ def _told(quote: sim.Quote, listing: Listing) -> tuple[float | None, ...]:
         quote.last if trades else None,
         quote.bid_size if book else None,
         quote.ask_size if book else None,
-        quote.last_size if book and trades else None,
+        quote.last_size if trades else None,
         quote.volume if book and trades else None,
     )
 
@@ -255,8 +256,6 @@ async def simulated_ports() -> AsyncIterator[Ports]:
 @contextlib.asynccontextmanager
 async def gateway_ports(decoder: str = "fast", limits: Limits | None = None, **feed: Any) -> AsyncIterator[Ports]:
     """The real adapter over TCP to a stand-in Gateway."""
-    from ibstream_feed.adapters.ibkr import IBKRMarketFeed
-
     emulator = EmulatorSettings(
         symbols=SYMBOLS, port=0, seed=SEED, tick_interval_ms=50, limits=Limits() if limits is None else limits
     )

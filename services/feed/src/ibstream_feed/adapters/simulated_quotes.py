@@ -121,6 +121,6 @@ def _write(line: Line, quote: Quote, listing: Listing) -> None:
         values[BID], values[BID_SIZE] = quote.bid, float(quote.bid_size)
         values[ASK], values[ASK_SIZE] = quote.ask, float(quote.ask_size)
     if listing.has_trades:
-        values[LAST] = quote.last
+        values[LAST], values[LAST_SIZE] = quote.last, float(quote.last_size)
     if listing.has_book and listing.has_trades:
-        values[LAST_SIZE], values[VOLUME] = float(quote.last_size), float(quote.volume)
+        values[VOLUME] = float(quote.volume)

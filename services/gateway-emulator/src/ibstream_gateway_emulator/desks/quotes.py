@@ -73,6 +73,10 @@ class QuoteDesk:
             one.client is client and one.req_id == req_id for one in self._snapshots
         )
 
+    def subscriptions(self) -> list[Stream]:
+        """All subscriptions: client by client, the oldest first."""
+        return [stream for streams in self._streams.values() for stream in streams.values()]
+
     def count(self, client: Client) -> int:
         """How many subscriptions the client has."""
         return len(self._streams.get(client, {}))
@@ -119,7 +123,7 @@ class QuoteDesk:
         """End subscriptions that fit, the oldest of a client's first, without a word; how many that were."""
         found = [
             stream
-            for stream in self._in_turn()
+            for stream in self.subscriptions()
             if client_id in (None, stream.client.client_id) and symbol in (None, stream.subject.key)
         ][:count]
         for stream in found:
@@ -141,7 +145,7 @@ class QuoteDesk:
         self._slow_left = SLOW_PER_STEP
         self._review(now_ns)
         self._let_flow()
-        self._teller.step(now_ns, self._in_turn, self._may_be_slow)
+        self._teller.step(now_ns, self.subscriptions, self._may_be_slow)
         self._end_snapshots(now_ns)
 
     # Coming and going.
@@ -274,7 +278,7 @@ class QuoteDesk:
 
     def _tell_halt(self, line: Line) -> None:
         """Say that a halt begins or ends, to who has heard of the instrument; the others hear it with their first quote."""
-        for stream in self._in_turn():
+        for stream in self.subscriptions():
             if stream.line is line and stream.told is not None:
                 self._teller.told_apart(1)
                 stream.client.outlet.send([message_of(stream.req_id, tick) for tick in line.halt()])
@@ -282,9 +286,6 @@ class QuoteDesk:
     def _is_calm(self) -> bool:
         """Whether nothing is wrong, so that no fault need be asked for line by line."""
         return next(iter(self._faults.in_force()), None) is None
-
-    def _in_turn(self) -> list[Stream]:
-        return [stream for streams in self._streams.values() for stream in streams.values()]
 
     def _may_be_slow(self) -> bool:
         """Whether one more thing that takes long may be done in this step; if so, it counts."""

@@ -1,0 +1,127 @@
+"""At a pace: how long ticks take to a consumer beside a bare hop, what a tick costs with few symbols and many, and memory."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from _feed.child import NEAR, Asked, Figures, cpu_s, rss_mb
+from _feed.latency import Delays, delays
+from _feed.names import load
+from _feed.rig import Feed, Rig
+from ibstream.runtime.clock import SYSTEM_CLOCK
+
+ARRIVAL_S = 3.0
+"""What has not arrived so long after the last write has not been delivered."""
+SETTLE_S = 0.2
+COST_TICKS_PER_S = 20_000
+SOAK_TICKS_PER_S = 20_000
+SOAK_WARM_UP_SHARE = 0.2
+"""Of a soak, what does not count as growth: buffers and caches find their size."""
+
+
+@dataclass(frozen=True)
+class Paced:
+    """One pace: the feed and the bare hop beside it."""
+
+    ticks_per_s: float
+    """What was really written."""
+    cpu: float
+    """Of one core, by the feed."""
+    rows_per_tick: float
+    gaps: int
+    feed: Delays
+    hop: Delays
+
+
+class Way:
+    """A feed's way from the Gateway's write to a consumer's handler."""
+
+    def __init__(self, feed: Feed, reader: Asked, folder: Path) -> None:
+        self._feed = feed
+        self._reader = reader
+        self._stamps, self._seen = str(folder / "stamps"), str(folder / "seen")
+
+    async def warm_up(self, seconds: float) -> None:
+        """Let everybody do each thing once."""
+        await self._hop(5_000, seconds)
+        await self._way(5_000, seconds)
+
+    async def measure(self, ticks_per_s: int, seconds: float, rounds: int) -> Paced:
+        """The hop and the feed in turn, half of the time each."""
+        hops, ways = [], []
+        cpu = rows = ticks = took = 0.0
+        gaps = (await self._reader.ask("figures"))["gaps"]
+        for _ in range(rounds):
+            hops.append((await self._hop(ticks_per_s, seconds / rounds))[1])
+            used, published = cpu_s(self._feed.pid), await self._feed.rows()
+            written, found = await self._way(ticks_per_s, seconds / rounds)
+            cpu, rows = cpu + cpu_s(self._feed.pid) - used, rows + await self._feed.rows() - published
+            ticks, took = ticks + written["ticks"], took + written["seconds"]
+            ways.append(found)
+        gaps = (await self._reader.ask("figures"))["gaps"] - gaps
+        return Paced(ticks / took, cpu / took, rows / ticks, gaps, _together(ways), _together(hops))
+
+    async def _hop(self, ticks_per_s: int, seconds: float) -> tuple[Figures, Delays]:
+        return await self._found(
+            await self._feed.gateway.ask("hop", ticks_per_s, seconds, self._stamps, self._feed.url)
+        )
+
+    async def _way(self, ticks_per_s: int, seconds: float) -> tuple[Figures, Delays]:
+        return await self._found(await self._feed.gateway.ask("stamp", ticks_per_s, seconds, self._stamps))
+
+    async def _found(self, written: Figures) -> tuple[Figures, Delays]:
+        deadline = SYSTEM_CLOCK.monotonic() + ARRIVAL_S
+        while (await self._reader.ask("figures"))["newest"] < written["last"] and SYSTEM_CLOCK.monotonic() < deadline:
+            await SYSTEM_CLOCK.sleep(SETTLE_S)
+        await SYSTEM_CLOCK.sleep(SETTLE_S)  # the last of every symbol, not of one
+        await self._reader.ask("take", self._seen)
+        return written, delays(load(self._stamps), load(self._seen), self._feed.symbols)
+
+
+def _together(parts: Iterable[Delays]) -> Delays:
+    parts = list(parts)
+    return Delays(sorted(one for part in parts for one in part.sorted_us), sum(part.written for part in parts))
+
+
+async def way(rig: Rig, feed: Feed, folder: Path) -> Way:
+    """A consumer that follows a feed."""
+    reader, _ = await rig.start("reader", "stamps", feed.url, feed.symbols, core=NEAR)
+    rig.pin_all()
+    return Way(feed, reader, folder)
+
+
+async def costs(feeds: Iterable[Feed], seconds: float, rounds: int) -> dict[int, float]:
+    """CPU microseconds per tick by number of symbols, the same ticks a second over all; rounds in turn, the median of each."""
+    found: dict[int, list[float]] = {}
+    for _ in range(rounds):
+        for feed in feeds:
+            await feed.gateway.ask("stamp", COST_TICKS_PER_S, SETTLE_S, "")
+            before = cpu_s(feed.pid)
+            written = await feed.gateway.ask("stamp", COST_TICKS_PER_S, seconds, "")
+            await SYSTEM_CLOCK.sleep(SETTLE_S)
+            found.setdefault(feed.symbols, []).append((cpu_s(feed.pid) - before) / written["ticks"] * 1e6)
+    return {symbols: statistics.median(one) for symbols, one in found.items()}
+
+
+@dataclass(frozen=True)
+class Soaked:
+    """Memory of the feed's process during a soak, in megabytes."""
+
+    begun_mb: float
+    """Once buffers and caches have found their size."""
+    ended_mb: float
+    ticks: int
+
+
+async def soak(feed: Feed, minutes: float) -> Soaked:
+    """20,000 ticks a second all the time."""
+    seconds = minutes * 60
+    warm_up_s = seconds * SOAK_WARM_UP_SHARE
+    first = await feed.gateway.ask("stamp", SOAK_TICKS_PER_S, warm_up_s, "", within_s=warm_up_s + 60)
+    begun = rss_mb(feed.pid)
+    rest_s = seconds - warm_up_s
+    second = await feed.gateway.ask("stamp", SOAK_TICKS_PER_S, rest_s, "", within_s=rest_s + 60)
+    return Soaked(begun, rss_mb(feed.pid), first["ticks"] + second["ticks"])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
 from bus_helpers import add_raw, dead_letters, deliver, pending, raw
 from redis_for_tests import KillableServer
@@ -16,9 +19,12 @@ from support import eventually, log_of, run
 import ibstream_feed.leases
 from ibstream.bus import Bus, Publisher
 from ibstream.client import Client, combo, leg
-from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionOutcome, Unsubscribe
+from ibstream.contracts.base import encode
+from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionChanged, SubscriptionOutcome, Unsubscribe
 from ibstream.contracts.instrument import Instrument
-from ibstream.contracts.registry import FEED_LEASES_VERSION_KEY, FEED_REQUESTS
+from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
+from ibstream.contracts.registry import FEED_EVENTS, FEED_LEASES_VERSION_KEY, FEED_REQUESTS, QUOTES, TICKS
+from ibstream.contracts.ticks import TickBatch, TradeTick
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import Settings
 from ibstream_feed.leases import LeaseDesk
@@ -348,6 +354,85 @@ def test_a_consumer_that_is_killed_holds_nothing_after_its_time(redis_url: str) 
                 process.kill()
                 await process.wait()
             await desk.wants(("MSFT", 5))
+
+    run(play())
+
+
+@asynccontextmanager
+async def command(url: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """`ibstream` as a person runs it, for as long as the context lasts."""
+    environment = {**os.environ, "SA_REDIS__URL": url}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "ibstream.cli", *words),
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+def test_a_person_leases_from_the_command_line(redis_url: str) -> None:
+    """`ibstream subscribe` tells what becomes of it on standard error, shows the quotes, and gives the lease back."""
+    words = ("EUR.USD", "es 202612 @cme", "--priority", "1", "--ttl", "30", "--json", "--count", "1")
+
+    async def play() -> None:
+        async with desks(redis_url) as (bus, (desk,)), command(redis_url, "subscribe", *words) as process:
+            await eventually(lambda: len(desk.wanted()) == 2, within_s=30, what="the leases")
+            assert sorted(desk.wanted()) == [("ES 202612", 1), ("EUR.USD", 1)]
+            told = SubscriptionChanged(
+                symbol="EUR.USD", outcome=SubscriptionOutcome.NO_PERMISSION, text="no", code=354, at=SYSTEM_CLOCK.now()
+            )
+            await Publisher(bus).publish(FEED_EVENTS, told)
+            assert process.stderr is not None
+            assert b"asked for quotes of EUR.USD, ES 202612" in await process.stderr.readline()
+            assert await process.stderr.readline() == b"EUR.USD: no permission: no [354]\n"
+            shard = shard_of("ES 202612", Settings().feed.shards)
+            row = Quote("ES 202612", 6650.25, 6650.5, time_ns=SYSTEM_CLOCK.time_ns())
+            batch = QuoteBatch(shard=shard, epoch=1, seq=1, published_at=row.time_ns, rows=[row])
+            await Publisher(bus).publish(QUOTES.named(shard), batch)
+            assert process.stdout is not None
+            shown = msgspec.json.decode(await process.stdout.readline())
+            assert (shown["symbol"], shown["bid"]) == ("ES 202612", 6650.25)
+            assert await process.wait() == 0
+            await desk.wants()
+
+    run(play())
+
+
+def test_a_person_interrupts_a_lease(redis_url: str) -> None:
+    """Ctrl-C: the lease is given back, not left to run out; ticks are shown as entries."""
+    words = ("AAPL", "--data", "ticks", "--ttl", "86400")
+
+    async def play() -> None:
+        async with desks(redis_url) as (bus, (desk,)), command(redis_url, "subscribe", *words) as process:
+            await eventually(lambda: desk.wanted(DataKind.TICKS) == [("AAPL", 5)], within_s=30, what="the lease")
+            assert process.stdout is not None
+            reading = asyncio.create_task(process.stdout.readline())
+            batch = TickBatch(symbol="AAPL", epoch=1, seq=1, published_at=1, trades=[TradeTick(1, 2.5, 3.0)])
+            for _ in range(3):  # the first may come before the command listens
+                await Publisher(bus).publish(TICKS.named("AAPL"), batch)
+                await asyncio.wait({reading}, timeout=2)
+            assert msgspec.json.decode(reading.result()) == msgspec.json.decode(encode(batch))
+            process.send_signal(signal.SIGINT)
+            assert await process.wait() == 130
+            await eventually(lambda: not desk.wanted(DataKind.TICKS), what="the lease to be given back")
+
+    run(play())
+
+
+def test_a_mistake_on_the_command_line_is_told(redis_url: str) -> None:
+    """In one line, and nothing is asked for."""
+
+    async def play() -> None:
+        async with command(redis_url, "subscribe", "ES 202612") as process:
+            _, err = await process.communicate()
+            assert process.returncode == 1
+            assert err == b"ibstream: a future needs its exchange: ES 202612 @CME\n"
 
     run(play())
 

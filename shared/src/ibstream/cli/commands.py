@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -78,11 +78,37 @@ def quotes(
     as_json: Json = False,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many rows.")] = None,
 ) -> None:
-    """Quotes as they come: the latest of each symbol, then every change."""
+    """Quotes as they come: the latest of each symbol, then every change. What is not of the feed's list: `subscribe`."""
     from ibstream.cli.queries import asked, show_quotes
 
     wanted = [symbol.upper() for symbol in symbols or []]
     raise typer.Exit(asked(show_quotes(wanted, as_json=as_json, count=count)))
+
+
+@app.command()
+def subscribe(
+    instruments: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INSTRUMENT",
+            help="AAPL | EUR.USD | 'ES 202612 @CME' | 'AAPL 20261218 250 C' | 'SPX IND @CBOE'; each in quotation marks.",
+        ),
+    ],
+    data: Annotated[
+        Literal["quotes", "ticks", "bars", "depth"],
+        typer.Option(help="Quotes; or every tick, bars of five seconds, or the order book, as JSON."),
+    ] = "quotes",
+    priority: Annotated[int, typer.Option(min=1, max=9, help="1 is served first where lines are short.")] = 5,
+    ttl: Annotated[float, typer.Option(min=1, max=86400, metavar="SECONDS", help="How long it outlives a kill.")] = 60,
+    as_json: Json = False,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many rows or entries.")] = None,
+) -> None:
+    """Have the feed bring market data of anything that IBKR quotes, and show it, until Ctrl-C gives it back."""
+    from ibstream.cli.queries import asked, show_leased
+
+    wanted = [words.upper() for words in instruments]
+    showing = show_leased(wanted, data=data, priority=priority, ttl_s=ttl, as_json=as_json, count=count)
+    raise typer.Exit(asked(showing))
 
 
 @app.command()

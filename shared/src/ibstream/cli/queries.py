@@ -1,19 +1,21 @@
-"""The commands that only look at a running system: quotes, bars, status."""
+"""The commands that look at a running system: quotes, leased ones too, bars, status."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from typing import Any, TypeVar
 
 from ibstream.bus import BusUnavailable
 from ibstream.cli import formats
 from ibstream.cli.terminal import EXIT_FAILURE, quiet_logs, result, say
-from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, Repeated
+from ibstream.client import Client, EpochChanged, FeedLease, Gap, QuoteEvent, QuoteSnapshot, Repeated
+from ibstream.contracts.feed import DataKind
 from ibstream.contracts.quotes import Quote, QuoteBatch
 from ibstream.contracts.system import ConnectionState, Heartbeat, Mode
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.supervise import cancelled
 
 T = TypeVar("T")
 
@@ -39,8 +41,28 @@ def client() -> Client:
 
 async def show_quotes(symbols: list[str], *, as_json: bool, count: int | None) -> int:
     """Quotes as they come, one line each, until `count` are out."""
+    async with client() as ours:
+        await _show_rows(ours, symbols, as_json=as_json, count=count)
+    return 0
+
+
+async def show_leased(
+    instruments: list[str], *, data: str, priority: int, ttl_s: float, as_json: bool, count: int | None
+) -> int:
+    """Hold a lease, tell what becomes of it, and show what it brings, until `count` rows or entries are out."""
+    async with client() as ours, ours.lease(instruments, data=data, priority=priority, ttl_s=ttl_s) as lease:
+        say(f"asked for {data} of {', '.join(lease.symbols)}; Ctrl-C gives it back")
+        if lease.data is DataKind.QUOTES:
+            showing = _show_rows(ours, lease.symbols, as_json=as_json, count=count)
+        else:
+            showing = _show_live(ours, lease, count=count)
+        await _until_first_ends(showing, _tell_outcomes(lease))
+    return 0
+
+
+async def _show_rows(ours: Client, symbols: Collection[str], *, as_json: bool, count: int | None) -> None:
     shown = 0
-    async with client() as ours, ours.quotes(symbols or None) as events:
+    async with ours.quotes(symbols or None) as events:
         hint = asyncio.create_task(_hint_at_silence(ours))
         if not as_json:
             result(formats.QUOTE_HEADER)
@@ -50,8 +72,35 @@ async def show_quotes(symbols: list[str], *, as_json: bool, count: int | None) -
                 result(formats.as_json(formats.named(row)) if as_json else formats.quote_line(row))
                 shown += 1
                 if shown == count:
-                    return 0
-    return 0
+                    return
+
+
+async def _show_live(ours: Client, lease: FeedLease, *, count: int | None) -> None:
+    shown = 0
+    async with ours.live(lease.symbols, lease.data) as items:
+        async for item in items:
+            result(formats.as_json(item))
+            shown += 1
+            if shown == count:
+                return
+
+
+async def _tell_outcomes(lease: FeedLease) -> None:
+    async for told in lease:
+        why = " ".join(word for word in (told.text, f"[{told.code}]" if told.code else "") if word)
+        say(f"{told.symbol}: {told.outcome.replace('_', ' ')}" + (f": {why}" if why else ""))
+
+
+async def _until_first_ends(*work: Coroutine[Any, Any, None]) -> None:
+    """Do all of it at once until the first has ended, and raise what that raises."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            await cancelled(task)
 
 
 async def show_bars(symbol: str, *, size: str, duration: str, as_json: bool) -> int:

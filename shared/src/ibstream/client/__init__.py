@@ -7,8 +7,8 @@
         print(outcome.status, outcome.filled, outcome.average_price)
 
 `client` is the object, and `trading` its part for orders; `subscription` is what is read without end, `quotes` with
-`continuity` and `leases` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and `groups`, of
-`instruments` and `decimals`. `errors` is the tree of failures. It talks to Redis alone, never to a Gateway.
+`continuity`, `leases` and `live` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and
+`groups`, of `instruments` and `decimals`. `errors` is the tree of failures. It talks to Redis alone, never to a Gateway.
 """
 
 from ibstream.client.bars import BarJob
@@ -25,6 +25,7 @@ from ibstream.client.errors import (
 )
 from ibstream.client.instruments import combo, future, fx, index, leg, option, stock
 from ibstream.client.leases import FeedLease
+from ibstream.client.live import LiveData
 from ibstream.client.orders import OrderEvents, OrderOutcome
 from ibstream.client.quotes import QuoteEvent, QuoteSnapshot, QuoteSubscription
 
@@ -38,6 +39,7 @@ __all__ = [
     "GroupUnresolvedError",
     "InvalidRequestError",
     "JobFailedError",
+    "LiveData",
     "NoAnswerError",
     "OrderEvents",
     "OrderOutcome",

@@ -12,6 +12,7 @@ from ibstream.bus import Bus
 from ibstream.client.bars import BarJob, BarsDetails, bars_request
 from ibstream.client.errors import InvalidRequestError
 from ibstream.client.leases import FeedLease, consumer_name, instruments_of
+from ibstream.client.live import LiveData
 from ibstream.client.quotes import QuoteSubscription
 from ibstream.client.requests import checked
 from ibstream.client.trading import Trading
@@ -100,7 +101,7 @@ class Client(Trading):
         Symbols as rows call them (`AAPL`, `EUR.USD`, `ES 202612`, `SPX IND`), or instruments. What is not of the feed's list
         is only quoted while somebody holds a `lease` on it.
         """
-        wanted = [one if isinstance(one, str) else quote_symbol(one) for one in symbols or ()]
+        wanted = [_symbol(one) for one in symbols or ()]
         return self._held(
             QuoteSubscription(
                 self._quotes_bus,
@@ -125,7 +126,7 @@ class Client(Trading):
 
         Stocks, ETFs, currency pairs, futures, options and indices, in words (`AAPL`, `EUR.USD`, `ES 202612 @CME`,
         `AAPL 20261218 250 C`, `SPX IND @CBOE`) or as made by `ibstream.stock`, `fx`, `future`, `option` and `index`. `data` is
-        what of them: `quotes` (read with `quotes`), or the streams `ticks:<symbol>`, `bars:<symbol>`, `depth:<symbol>`.
+        what of them: `quotes` (read with `quotes`), or `ticks`, `bars` of five seconds, `depth` (read with `live`).
         Where market data lines are short, `priority` 1 is served first and 9 last. `ttl_s`: how long it lasts when it
         is not renewed any more. `consumer` names the holder, whose leases of one name are one; default: the strategy and
         a random word. Raises `InvalidRequestError`; see `FeedLease` for the rest.
@@ -141,6 +142,15 @@ class Client(Trading):
             clock=self._clock,
         )
         return self._held(lease)
+
+    def live(self, symbols: Collection[str | Instrument], data: DataKind | str) -> LiveData:
+        """Every tick (`ticks`), bars of five seconds (`bars`) or the order book (`depth`) of some symbols, from now on.
+
+        They come while somebody holds a `lease` on them. Raises `InvalidRequestError` for `quotes`, and without symbols.
+        """
+        named = [_symbol(one) for one in symbols]
+        live = LiveData(self._quotes_bus, named, _kind(data), patience_s=self._patience_s, clock=self._clock)
+        return self._held(live)
 
     async def bars(
         self, instrument: str | Instrument, *, deadline_s: float = 120.0, **details: Unpack[BarsDetails]
@@ -214,6 +224,10 @@ def _addresses(url: str | None, quotes_url: str | None, settings: Settings) -> t
     if url is not None:
         return url, quotes_url or url
     return settings.redis.bus_url, quotes_url or settings.redis.quotes_bus_url
+
+
+def _symbol(one: str | Instrument) -> str:
+    return one if isinstance(one, str) else quote_symbol(one)
 
 
 def _kind(data: DataKind | str) -> DataKind:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -50,9 +51,11 @@ async def one(url: str) -> AsyncIterator[tuple[Pipe, Bus]]:
 class MeddlingProxy:
     """Stands between client and server: says things to clients by itself, and drops them without a word to the server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, path: Path | None = None) -> None:
+        """`path`: of the unix socket on which it listens, in place of a port."""
         parts = urlsplit(url)
         self._address = parts.hostname, parts.port
+        self._path = path
         self._server: asyncio.Server | None = None
         self._clients: list[asyncio.StreamWriter] = []
         self._held: list[asyncio.StreamWriter] = []
@@ -61,10 +64,15 @@ class MeddlingProxy:
     def url(self) -> str:
         """Where clients connect instead."""
         assert self._server is not None
+        if self._path is not None:
+            return f"unix://{self._path}"
         return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/0"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        if self._path is not None:
+            self._server = await asyncio.start_unix_server(self._serve, self._path)
+        else:
+            self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -152,6 +160,17 @@ def test_a_command_is_at_the_server_before_its_caller_returns(redis_url: str) ->
                         break
             assert value == b"v"
             assert answers == []
+
+    run(scenario())
+
+
+def test_a_unix_socket_serves_as_well(redis_url: str, tmp_path: Path) -> None:
+    """To the bus and to its pipe."""
+
+    async def scenario() -> None:
+        async with MeddlingProxy(redis_url, path=tmp_path / "redis") as proxy, one(proxy.url) as (pipe, bus):
+            await pipe.ask("SET", "k", "v")
+            assert await bus.get("k") == b"v"
 
     run(scenario())
 

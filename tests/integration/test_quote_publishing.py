@@ -270,7 +270,7 @@ def test_whatever_connections_die_numbers_are_used_once_and_the_newest_arrives(r
             rig.tick(5000)
             await rig.arrived(5000)
             await assert_continuous(rig.bus)
-            assert len({batch.epoch for batch in await batches(rig.bus, 0)}) > 5
+            assert len({batch.epoch for batch in await batches(rig.bus, 0)}) > 2
 
     run(scenario())
 

@@ -89,12 +89,13 @@ class Bus:
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": None,
             "socket_connect_timeout": CONNECT_TIMEOUT_S,
-            "socket_keepalive": True,
             "client_name": client_name,
             "protocol": 2,
             "legacy_responses": True,
             "decode_responses": False,
         }
+        if not url.startswith("unix:"):  # which has none
+            self._kwargs["socket_keepalive"] = True
         self._url = url
         self.address = _address(url, self._kwargs)
         """The server's host and port, without its password."""

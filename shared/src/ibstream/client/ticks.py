@@ -85,18 +85,18 @@ class DepthSubscription(_Following[Depth]):
         stream = DEPTH.named(symbol)
         super().__init__(bus, stream, patience_s=patience_s, clock=clock)
         self._bus, self._stream = bus, stream
-        self._newest_ns = 0
+        self._first: Depth | None = None
+        """What stood in the stream, until the first entries are read."""
 
     async def _open(self) -> None:
         await super()._open()
         newest = await last_message(self._bus, self._stream)
         if isinstance(newest, Depth):
             self._pending.append(newest)
-            self._newest_ns = newest.received_ns
+            self._first = newest
 
     async def _more(self) -> list[Depth]:
         """Of what was written between the two looks at the stream, nothing is yielded twice, and nothing out of order."""
         books = [book for book in await self._messages() if isinstance(book, Depth)]
-        newer = [book for book in books if book.received_ns > self._newest_ns]
-        self._newest_ns = max((book.received_ns for book in newer), default=self._newest_ns)
-        return newer
+        first, self._first = self._first, None if books else self._first
+        return books[books.index(first) + 1 :] if first in books else books

@@ -70,7 +70,7 @@ class IbkrSettings(Section):
     requests_per_s: int = Field(45, ge=1, le=1000)
     """Messages of broker, data and feed together: IBKR allows 50 a second, more where market data lines were bought."""
     connect_timeout_s: float = Field(20.0, gt=0, le=300)
-    probe_interval_s: float = Field(10.0, ge=1.1, le=300)
+    probe_interval_s: float = Field(8.0, ge=1.1, le=300)
     probe_timeout_s: float = Field(5.0, gt=0, le=60)
     auto_restart_time: Annotated[str, BeforeValidator(_hour_and_minute)] = ""
     """When the Gateway restarts itself every day, "HH:MM"; empty for never."""

@@ -179,7 +179,7 @@ class TickDecoder:
         """Take the frame at `offset` by its length, and return where the next one begins: at `offset` if it is not whole."""
         begins = offset + _PREFIX
         ends = begins + int.from_bytes(buffer[offset:begins], "big")
-        if len(buffer) < begins or len(buffer) < ends:
+        if len(buffer) < ends:
             return offset
         self.frames += 1
         self._take(buffer[begins:ends])
@@ -187,7 +187,7 @@ class TickDecoder:
 
     def _take(self, body: bytes) -> None:
         """Take a message, whatever it is about."""
-        kind = body[: body.find(b"\0")]
+        kind = body.partition(b"\0")[0]
         if kind in _DROPPED:
             return
         wanted = _FIELDS.get(kind)

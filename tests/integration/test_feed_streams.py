@@ -359,6 +359,57 @@ async def _requests_are(it: Feed, number: int, count: int) -> bool:
     return await it.requests(number) == count
 
 
+def test_a_stream_on_which_nothing_comes_is_active_all_the_same(redis_url: str) -> None:
+    """IBKR acknowledges none, and nothing need come for hours: what it has not objected to for a while, it has taken."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            it.desire(want(AAPL, DataKind.BARS))
+            await it.outcome("AAPL", DataKind.BARS, _O.ACTIVE)
+            assert await it.messages(LIVE_BARS.named("AAPL")) == []
+
+    run(scenario())
+
+
+def test_a_stream_that_redis_refuses_holds_up_no_other(redis_url: str) -> None:
+    """Something else lies under its name. Once that is gone ticks go on, in a new epoch: those of meanwhile are missing."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            ticks = TICKS.named("AAPL")
+            it.desire(want(AAPL, DataKind.TICKS))
+            await eventually(lambda: it.messages(ticks), what="ticks")
+            before = (await it.newest(ticks)).epoch
+            await it.bus.call(it.bus.redis.rename(ticks.name, "aside"))
+            await it.bus.put(ticks.name, b"no stream")
+            it.desire(want(AAPL, DataKind.TICKS, DataKind.DEPTH))
+            await eventually(lambda: _more_than(it, DEPTH.named("AAPL"), 3), what="books")
+            await it.bus.delete(ticks.name)
+            await eventually(lambda: _has_epoch_after(it, ticks, before), what="ticks of a new epoch")
+
+    run(scenario())
+
+
+def test_the_last_word_on_a_book_is_that_it_is_not_kept_up(redis_url: str) -> None:
+    """When nobody wants it any more, and when the process stops; ticks that wait then are still written."""
+
+    async def scenario() -> None:
+        depth, ticks = DEPTH.named("AAPL"), TICKS.named("AAPL")
+        async with feed(redis_url) as it:
+            it.desire(want(AAPL, DataKind.DEPTH))
+            await eventually(lambda: _has_rows(it, depth), what="a book")
+            it.desire([])
+            await eventually(lambda: _is_empty(it, depth), what="an empty book")
+            it.desire(want(AAPL, DataKind.DEPTH, DataKind.TICKS))
+            await eventually(lambda: _has_rows(it, depth), what="a book again")
+            await eventually(lambda: it.messages(ticks), what="ticks")
+        async with Bus(redis_url, client_name="after") as it.bus:
+            assert await _is_empty(it, depth)
+            assert_readable(await it.messages(ticks))
+
+    run(scenario())
+
+
 def test_ticks_wanted_again_at_once_rest_first(redis_url: str) -> None:
     """IBKR takes one such request for an instrument in 15 s; meanwhile nothing is told but that the first ones ended."""
 

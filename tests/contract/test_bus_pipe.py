@@ -195,6 +195,30 @@ def test_a_callback_may_send_the_next_command(redis_url: str) -> None:
     run(scenario())
 
 
+def test_what_is_corked_goes_out_together(redis_url: str) -> None:
+    """Nothing before the last cork is drawn, and then all of it, in order, without a turn of the loop."""
+
+    async def scenario() -> None:
+        async with one(redis_url) as (pipe, _):
+            answers: list[Any] = []
+            with redis.Redis.from_url(redis_url) as other:
+                pipe.cork()
+                pipe.send(("RPUSH", "list", 1), answers.append)
+                pipe.cork()
+                pipe.send(("RPUSH", "list", 2), answers.append)
+                pipe.uncork()
+                assert [other.llen("list") for _ in range(20)] == [0] * 20
+                pipe.uncork()
+                for _ in range(1000):
+                    if length := other.llen("list"):
+                        break
+                assert length == 2
+            await eventually(lambda: answers == [1, 2], what="the answers")
+            assert await pipe.ask("LRANGE", "list", 0, -1) == [b"1", b"2"]
+
+    run(scenario())
+
+
 def test_failures_are_told_as_the_bus_tells_them(redis_url: str) -> None:
     """The same error through `Bus.call` and through the pipe is of the same kind and says the same."""
 

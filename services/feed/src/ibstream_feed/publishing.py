@@ -95,10 +95,19 @@ class QuotePublisher:
         """Send what is unsent of these shards, now. Of a shard whose batch is under way it goes out with the answer."""
         if not self._pipe.is_connected:
             return
-        for number in shards:
-            shard = self._shards[number]
-            if shard.under_way is None and not shard.is_resting and self._book.unsent(number) and self._is_ours(shard):
-                self._send(shard)
+        self._pipe.cork()
+        try:
+            for number in shards:
+                shard = self._shards[number]
+                if (
+                    shard.under_way is None
+                    and not shard.is_resting
+                    and self._book.unsent(number)
+                    and self._is_ours(shard)
+                ):
+                    self._send(shard)
+        finally:
+            self._pipe.uncork()
 
     def new_epoch(self, shards: Iterable[int] | None = None) -> None:
         """Say, with the next batches of these shards (None: of all), that continuity with what was before is not promised."""
@@ -221,10 +230,11 @@ class QuotePublisher:
         while not stop.is_set():
             await unless(stop, self._clock.sleep(self._settings.last_values_interval_s))
             self._count_conflated()
-            for shard in self._shards:
-                if self._is_ours(shard):
-                    self._last.save(shard.number)
-                    self._last.drop(shard.number)
+            self._pipe.cork()
+            for shard in filter(self._is_ours, self._shards):
+                self._last.save(shard.number)
+                self._last.drop(shard.number)
+            self._pipe.uncork()
 
     def _count_conflated(self) -> None:
         conflated = self._book.conflated

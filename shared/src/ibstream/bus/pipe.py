@@ -80,6 +80,17 @@ class Pipe:
             raise BusUnavailable(f"Redis at {self._bus.address}: not connected")
         wire.send(packed(command), on_answer)
 
+    def cork(self) -> None:
+        """From now on commands are held back, until as many `uncork` as `cork`, and then go out together: one write to the
+        socket, one read of the server's and one answer for all of them. Nothing may be awaited in between."""
+        if self._wire is not None:
+            self._wire.cork()
+
+    def uncork(self) -> None:
+        """Let what was held back go out."""
+        if self._wire is not None:
+            self._wire.uncork()
+
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command and return its answer; it keeps its place among those that were sent. Raises as `Bus.call`."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -146,6 +157,8 @@ class _Wire(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._under_way: deque[_UnderWay] = deque()
         self._bytes_under_way = 0
+        self._corks = 0
+        self._held: list[bytes] = []
         self._buffer = bytearray(ANSWERS_BYTES)
         self._view = memoryview(self._buffer)
         self._lost = asyncio.Event()
@@ -164,7 +177,20 @@ class _Wire(asyncio.BufferedProtocol):
             )
         self._under_way.append(_UnderWay(on_answer, len(data), self._clock.monotonic()))
         self._bytes_under_way += len(data)
-        self._transport.write(data)
+        if self._corks:
+            self._held.append(data)
+        else:
+            self._transport.write(data)
+
+    def cork(self) -> None:
+        self._corks += 1
+
+    def uncork(self) -> None:
+        self._corks -= 1
+        if not self._corks and self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._transport.write(data)
 
     async def watch(self) -> None:
         """Raise `BusUnavailable` once the connection is lost, or the oldest command has waited too long."""
@@ -183,13 +209,20 @@ class _Wire(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._reader.feed(self._buffer, 0, nbytes)
-        while (answer := self._reader.gets()) is not NOT_ENOUGH_DATA and self.is_open:
-            if not self._under_way:
-                self._end("it said what nobody had asked for")
-                return
-            oldest = self._under_way.popleft()
-            self._bytes_under_way -= oldest.size
-            oldest.on_answer(self._bus.failure(answer) if isinstance(answer, Exception) else answer)
+        self.cork()  # what these answers set off
+        try:
+            while (answer := self._reader.gets()) is not NOT_ENOUGH_DATA and self.is_open:
+                self._on_answer(answer)
+        finally:
+            self.uncork()
+
+    def _on_answer(self, answer: Any) -> None:
+        if not self._under_way:
+            self._end("it said what nobody had asked for")
+            return
+        oldest = self._under_way.popleft()
+        self._bytes_under_way -= oldest.size
+        oldest.on_answer(self._bus.failure(answer) if isinstance(answer, Exception) else answer)
 
     def pause_writing(self) -> None:
         self.is_paused = True
@@ -210,6 +243,7 @@ class _Wire(asyncio.BufferedProtocol):
         for command in self._under_way:
             self._loop.call_soon(command.on_answer, self._failure)
         self._under_way.clear()
+        self._held.clear()
         self._transport.abort()
         self._lost.set()
 

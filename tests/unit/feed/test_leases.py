@@ -77,11 +77,7 @@ def test_kinds_are_wanted_each_by_itself() -> None:
     assert wanted(leases) == ["AAPL"]
     assert wanted(leases, data=DataKind.TICKS) == ["AAPL", "MSFT"]
     assert wanted(leases, data=DataKind.DEPTH) == []
-    assert [(want.data, want.symbol) for want in leases.all_wants(1_000)] == [
-        (DataKind.QUOTES, "AAPL"),
-        (DataKind.TICKS, "AAPL"),
-        (DataKind.TICKS, "MSFT"),
-    ]
+    assert [want.data for want in leases.wants(DataKind.TICKS, 1_000)] == [DataKind.TICKS] * 2
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -173,5 +169,6 @@ def test_what_is_wanted_is_what_somebody_holds(leases: list[Lease], now_ms: int,
         )
     gone = table.expired(now_ms)
     assert len(gone) + sum(one.expires_ms > now_ms for one in once) == len(once)
-    assert table.replaced(gone, ()).all_wants(now_ms) == table.all_wants(now_ms)
-    assert len(table.replaced(gone, ())) == len(once) - len(gone)
+    left = table.replaced(gone, ())
+    assert [left.wants(data, now_ms) for data in DataKind] == [table.wants(data, now_ms) for data in DataKind]
+    assert len(left) == len(once) - len(gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -156,6 +156,7 @@ class LeaseStore:
     def __init__(self, bus: Bus, *, leases_max: int = LEASES_MAX) -> None:
         self._bus = bus
         self._leases_max = leases_max
+        self._known: dict[bytes, Lease] = {}
 
     async def take(self, asked: Subscribe, request_id: str) -> Taken:
         """Take or renew a lease, as the entry `request_id` asks. Its time counts from when the entry was written."""
@@ -173,14 +174,17 @@ class LeaseStore:
         left: list[Lease] = []
         for first in range(0, len(doubtful), SETTLE_MAX):
             fields = [_name(*lease.key) for lease in doubtful[first : first + SETTLE_MAX]]
-            left += _decoded(await self._bus.run_script(_SETTLE, _KEYS, fields))
+            left += _decoded(await self._bus.run_script(_SETTLE, _KEYS, fields), {}).values()
         return left
 
     async def read(self, known_version: str | None) -> LeasesRead:
         """The time, and all leases if they have changed since `known_version`. None reads them whatever their version is."""
         asked = "none" if known_version is None else known_version
         now_ms, version, *leases = await self._bus.run_script(_READ, _KEYS, [asked])
-        return LeasesRead(int(now_ms), version.decode(), _decoded(leases[0]) if leases else None)
+        if not leases:
+            return LeasesRead(int(now_ms), version.decode(), None)
+        self._known = _decoded(leases[0], self._known)
+        return LeasesRead(int(now_ms), version.decode(), list(self._known.values()))
 
 
 def _asked_for(asked: Subscribe, request_id: str) -> Lease:
@@ -209,12 +213,15 @@ def _keys_of(asked: Subscribe | Unsubscribe) -> list[str]:
     return [*_KEYS, ended_lease_key(_field(asked))]
 
 
-def _decoded(values: list[bytes]) -> list[Lease]:
-    """One that another version wrote in a way that this one cannot read is left alone, and left out."""
-    leases: list[Lease] = []
+def _decoded(values: list[bytes], known: Mapping[bytes, Lease]) -> dict[bytes, Lease]:
+    """Each lease by the bytes it is written in, decoded where it is not `known`.
+
+    One that another version wrote in a way that this one cannot read is left alone, and left out.
+    """
+    leases: dict[bytes, Lease] = {}
     for value in values:
         try:
-            leases.append(_lease.decode(value))
+            leases[value] = known.get(value) or _lease.decode(value)
         except msgspec.DecodeError as error:
             metrics.ENTRIES_SKIPPED.labels(FEED_LEASES_KEY).inc()
             _log.warning("feed.undecodable_lease", error=str(error))

@@ -72,10 +72,6 @@ class Leases:
         wants = [_want(symbol, leases) for symbol, leases in held.items()]
         return sorted(wants, key=lambda want: (want.priority, want.since_ms, want.symbol))
 
-    def all_wants(self, now_ms: int) -> list[Want]:
-        """What is wanted of every kind."""
-        return [want for data in DataKind for want in self.wants(data, now_ms)]
-
     def expired(self, now_ms: int) -> list[Lease]:
         """Those whose time is over, as far as this table knows: a renewal need not have come to its notice."""
         if self.next_expiry_ms is None or self.next_expiry_ms > now_ms:

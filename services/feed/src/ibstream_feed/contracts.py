@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
 
 import structlog
 
 from ibstream.bus import BusRefused, BusUnavailable
 from ibstream.contracts.instrument import Instrument, quote_symbol
+from ibstream.ibkr import RequestFailed
+from ibstream.ibkr.contracts import InstrumentError
 from ibstream.runtime.clock import Clock
+from ibstream.runtime.errors import RecoverableError
+from ibstream.runtime.supervise import unless
 from ibstream_feed.adapters.contract_store import ContractStore
 from ibstream_feed.domain import hours
 from ibstream_feed.ports import MarketDataPort, Qualified
@@ -18,6 +23,12 @@ HOURS_AGE = timedelta(hours=20)
 
 KEPT_FOR = timedelta(days=7)
 """An older contract is not used before it was looked up again: symbols change hands."""
+
+UPKEEP_S = 1.0
+"""Between two symbols whose hours are asked for again."""
+
+MESSAGES_LEFT = 5
+"""Of the message limit, so many are left free meanwhile."""
 
 _log = structlog.get_logger(__name__)
 
@@ -77,10 +88,20 @@ class Contracts:
         except (BusUnavailable, BusRefused) as error:
             _log.warning("feed.contract_not_dropped", symbol=symbol, error=str(error))
 
-    def has_old_hours(self, symbol: str) -> bool:
-        """Whether the hours of a symbol should be asked for again."""
-        known = self._known.get(symbol)
-        return known is not None and self._age(known) >= HOURS_AGE
+    async def keep_up(self, stop: asyncio.Event) -> None:
+        """Ask for hours that have grown old again, one symbol at a time, and only while nobody else has anything to ask."""
+        while not stop.is_set():
+            await unless(stop, self._clock.sleep(UPKEEP_S))
+            old = next((one for one in self._known.values() if self._age(one) >= HOURS_AGE), None)
+            if old is None or self._port.free() <= MESSAGES_LEFT:
+                continue
+            try:
+                await unless(stop, self.renew(old.instrument))
+            except InstrumentError as error:
+                await self.forget(quote_symbol(old.instrument))
+                _log.warning("feed.contract_is_gone", symbol=quote_symbol(old.instrument), error=str(error))
+            except (RecoverableError, RequestFailed, TimeoutError) as error:
+                _log.debug("feed.hours_not_renewed", symbol=quote_symbol(old.instrument), error=str(error))
 
     def in_regular_hours(self, symbol: str) -> bool:
         """Whether its exchange is in its regular session; False where nobody knows."""

@@ -19,6 +19,7 @@ from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.service import Slot, Worker
 from ibstream.runtime.settings import FeedSettings
+from ibstream.runtime.supervise import unless
 from ibstream_feed.adapters.contract_store import ContractStore
 from ibstream_feed.contracts import Contracts
 from ibstream_feed.domain.book import QuoteBook
@@ -35,6 +36,9 @@ from ibstream_feed.subscriptions import SubscriptionDesk
 TOKENS_PER_MS = 1000
 """Fencing tokens are no less than the server's time in microseconds, epochs are milliseconds: no epoch of a new owner is below
 one of the owner before."""
+
+SHARE_S_MAX = 3.0
+"""How long a new session waits for its shards before it is ready with those that it has: others may have to let go first."""
 
 _STREAMED = (DataKind.TICKS, DataKind.BARS, DataKind.DEPTH)
 
@@ -58,6 +62,9 @@ class Rooms:
         self._clock = clock
         self._consumer = f"feed-{slot.number}"
         self._is_stopping = False
+        self._taken_up: set[int] = set()
+        self._has_share = asyncio.Event()
+        """Set once this process has taken up all the shards that were to be its own."""
         self._book = QuoteBook(settings.shards)
         self._sharing = Sharing(
             bus,
@@ -96,6 +103,7 @@ class Rooms:
             self._leases.watch,
             self.desk.work,
             self.desk.sampler.work,
+            self._contracts.keep_up,
             self._streams.work,
             self._outcomes.work,
         )
@@ -139,6 +147,7 @@ class Rooms:
     async def session_ready(self) -> None:
         """A new session, or one whose subscriptions are gone: ask for everything. Raises a `RecoverableError` where it ends."""
         self._publisher.new_epoch()
+        await unless(self._has_share, self._clock.sleep(SHARE_S_MAX))
         await self.desk.resubscribe()
         self._streams.session_ready()
 
@@ -186,6 +195,9 @@ class Rooms:
         """This process writes the shard from now on."""
         await self._publisher.take_over(shard, self.desk.planner.wanted(shard), token // TOKENS_PER_MS)
         self.desk.planner.own([shard])
+        self._taken_up.add(shard)
+        if self._taken_up >= self._sharing.ours:
+            self._has_share.set()
         self._shards_changed()
 
     async def letting_go(self, shard: int) -> None:
@@ -208,6 +220,7 @@ class Rooms:
         self._port.limit(max(1, self._settings.requests_per_s // max(1, peers)))
 
     def _close(self, shards: Iterable[int]) -> None:
+        self._taken_up.difference_update(shards)
         symbols = [line.symbol for shard in shards for line in self._lines(shard)]
         for symbol in symbols:
             self._book.close(symbol)

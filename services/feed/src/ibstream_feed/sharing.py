@@ -45,7 +45,7 @@ _log = structlog.get_logger(__name__)
 
 
 class ShardKeeper(Protocol):
-    """What is done about the shards that come and go. No two of these run at once for one shard."""
+    """What is done about the shards that come and go. No two of these run at once for one shard; `gained` comes first."""
 
     async def gained(self, shard: int, token: int) -> None:
         """This process is the only writer from now on; `token` is greater than that of any writer before.
@@ -73,11 +73,13 @@ class ShardKeeper(Protocol):
 class _Held:
     """A shard that is held."""
 
-    __slots__ = ("is_going", "token", "trusted_until")
+    __slots__ = ("is_going", "is_told", "token", "trusted_until")
 
     def __init__(self, token: int, trusted_until: float) -> None:
         self.token = token
         self.trusted_until = trusted_until
+        self.is_told = False
+        """Whether the keeper knows of it. Before that it must not be written: what was known of it is from an earlier time."""
         self.is_going = False
 
 
@@ -105,12 +107,17 @@ class Sharing:
     def holds(self, shard: int) -> bool:
         """Whether this process may write the shard now, by its own clock: to be asked right before each write."""
         held = self._held.get(shard)
-        return held is not None and self._clock.monotonic() < held.trusted_until
+        return held is not None and held.is_told and self._clock.monotonic() < held.trusted_until
 
     @property
     def held(self) -> frozenset[int]:
         """The shards that this process may write now."""
         return frozenset(shard for shard in self._held if self.holds(shard))
+
+    @property
+    def ours(self) -> frozenset[int]:
+        """The shards that are to be this process's, as far as it knows who lives; it holds them as soon as they are free."""
+        return self._ours
 
     async def run(self, stop: asyncio.Event) -> None:
         """Share until `stop` is set; then let everything go. Raises what the keeper raises, unless it is recoverable."""
@@ -189,16 +196,17 @@ class Sharing:
         asked_at = self._clock.monotonic()
         tokens = await self._leases.acquire(wanted, deadline_s=min(ANSWER_S, self._left_s()))
         for shard, token in tokens.items():
-            self._held[shard] = _Held(token, asked_at + TRUST_S)
-            self._work[shard] = group.create_task(self._gain(shard, token, self._work.get(shard)))
+            held = self._held[shard] = _Held(token, asked_at + TRUST_S)
+            self._work[shard] = group.create_task(self._gain(shard, held, self._work.get(shard)))
         if tokens:
             self._count("feed.shards_taken", tokens)
 
-    async def _gain(self, shard: int, token: int, before: asyncio.Task[None] | None) -> None:
+    async def _gain(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
         await cancelled(before)
+        held.is_told = True
         while True:
             try:
-                await self._keeper.gained(shard, token)
+                await self._keeper.gained(shard, held.token)
             except RecoverableError as error:
                 _log.warning("feed.shard_not_taken_up", shard=shard, error=str(error))
                 await self._clock.sleep(RENEW_INTERVAL_S)
@@ -214,7 +222,8 @@ class Sharing:
         try:
             async with asyncio.timeout(min(LETTING_GO_S, held.trusted_until - self._clock.monotonic())):
                 await cancelled(before)
-                await self._keeper.letting_go(shard)
+                if held.is_told:
+                    await self._keeper.letting_go(shard)
         except (TimeoutError, RecoverableError) as error:
             _log.warning("feed.shard_torn_away", shard=shard, error=str(error) or f"not let go in {LETTING_GO_S} s")
             self._keeper.lost((shard,))
@@ -246,10 +255,11 @@ class Sharing:
     def _lose(self, shards: Collection[int], reason: str) -> None:
         if not shards:
             return
+        told = [shard for shard in shards if self._held.pop(shard).is_told]
         for shard in shards:
-            del self._held[shard]
             self._work[shard].cancel()
-        self._keeper.lost(shards)
+        if told:
+            self._keeper.lost(told)
         self._count("feed.shards_lost", shards, reason=reason)
 
     def _count(self, event: str, shards: Iterable[int], **more: str) -> None:

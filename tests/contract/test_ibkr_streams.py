@@ -164,6 +164,24 @@ def test_a_side_without_a_quote_is_told_as_none() -> None:
     run(scenario())
 
 
+def test_what_was_on_its_way_when_a_stream_was_closed_is_not_told() -> None:
+    """Neither a tick nor a code of it; and what ib_async would log as an error is none."""
+
+    async def scenario() -> None:
+        async with place() as here:
+            closed = await here.open(TICKS, KINDS["pair"])
+            [asked] = await eventually(lambda: here.watch.requests(97), what="the request")
+            await here.watch.port.close_stream(closed.number)
+            await eventually(lambda: here.counts()[TICKS] == 0, what="its end")
+            count, request_id = len(closed.items), int(asked[1])
+            late = TickByTickBidAsk(request_id, 3, 1, 1.0, 2.0, 3, 4, 0)
+            here.says(late, Error(request_id, 300, "Can't find EId"))
+            await (await here.open(DEPTH)).has(1)  # what was said before it has been read
+            assert (len(closed.items), closed.codes) == (count, [])
+
+    run(scenario())
+
+
 def test_a_book_that_ibkr_resets_is_told_empty() -> None:
     """317: the rows known so far are void. The code is told, and the next rows make a new book."""
 

@@ -355,6 +355,20 @@ def test_a_book_that_ibkr_halts_is_asked_for_again(redis_url: str) -> None:
     run(scenario())
 
 
+def test_a_loss_that_nobody_heard_of_is_believed_afterwards(redis_url: str) -> None:
+    """1101 without 1100: what was open is asked for again all the same."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            it.desire(want(AAPL, DataKind.DEPTH))
+            await eventually(lambda: _has_rows(it, DEPTH.named("AAPL")), what="a book")
+            [client] = it.server.state.clients.values()
+            client.outlet.send([Error(-1, 1101, "Connectivity has been restored - data lost.")])
+            await eventually(lambda: _requests_are(it, DEPTH_REQUEST, 2), what="a second request")
+
+    run(scenario())
+
+
 async def _requests_are(it: Feed, number: int, count: int) -> bool:
     return await it.requests(number) == count
 

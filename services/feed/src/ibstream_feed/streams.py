@@ -148,7 +148,8 @@ class StreamDesk:
         return sum(channel.number is not None and not channel.is_over for channel in channels)
 
     def session_ready(self) -> None:
-        """Ask for everything that is wanted, and again for what was open before the link was lost."""
+        """Ask for everything that is wanted, also for what was open before: a loss need not have been heard of (1101 alone)."""
+        self.session_lost()
         self._is_ready = True
         self._setbacks.forgive()
         for budget in self._budgets.values():

@@ -28,6 +28,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import statistics
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ class Effort:
 
 
 THOROUGH = Effort(flood_s=4, flood_rounds=5, paced_s=12, paced_rounds=4, cost_s=4, cost_rounds=5, batches=20_000)
-QUICK = Effort(flood_s=0.8, flood_rounds=2, paced_s=1.6, paced_rounds=1, cost_s=1, cost_rounds=2, batches=6_000)
+QUICK = Effort(flood_s=1, flood_rounds=2, paced_s=1.5, paced_rounds=3, cost_s=0.8, cost_rounds=2, batches=6_000)
 
 Found = dict[str, Any]
 
@@ -81,8 +82,10 @@ async def floods(rig: Rig, feed: Feed, effort: Effort) -> Found:
     say(f"{f'{flood.SYMBOLS:,} stocks':<44}{'ticks/CPU-s':>12}{'ticks/s':>10}{'CPU':>6}{'of (d)':>9}")
     for one in subjects:
         ratio = f"1/{ours.figure / one.figure:.2f}"
-        say(f"{one.name:<44}{one.figure:>12,.0f}{_middle(one.per_s):>10,.0f}{_middle(one.cpu):>6.2f}{ratio:>9}")
-    conflated = 1 - _middle(ours.rows_per_tick)
+        say(
+            f"{one.name:<44}{one.figure:>12,.0f}{statistics.median(one.per_s):>10,.0f}{statistics.median(one.cpu):>6.2f}{ratio:>9}"
+        )
+    conflated = 1 - statistics.median(ours.rows_per_tick)
     say(f"    of (d) {conflated:.1%} of the ticks were conflated into the row of another one")
     return {
         "vs_stock_empty": round(ours.figure / empty.figure, 2),
@@ -92,10 +95,6 @@ async def floods(rig: Rig, feed: Feed, effort: Effort) -> Found:
         "stock_ticks_per_cpu_s": round(empty.figure),
         "flood_conflated": round(conflated, 4),
     }
-
-
-def _middle(values: list[float]) -> float:
-    return sorted(values)[len(values) // 2]
 
 
 async def paces(rig: Rig, feed: Feed, folder: Path, effort: Effort) -> Found:

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from _feed.child import FAR, Asked, cpu_s
-from _feed.rig import Feed, Rig
+from _feed.child import FAR, Asked, cpu_s, unread_bytes
+from _feed.rig import Feed, Rig, until
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
 SYMBOLS = 1_000
@@ -17,9 +17,11 @@ FLOOD = 3_000_000
 PACED = 40_000
 PUBLISHED_PACED = 1_000
 """Ticks a second that one awaited write per tick keeps up with."""
-WARM_UP_S = 0.3
-LOOK_S, IDLE_CPU, DRAINED_S_MAX = 0.05, 0.3, 5.0
-"""Whoever uses less than this share of a core for so long has read what was on its way."""
+
+
+async def nothing() -> float:
+    """Of what there is none."""
+    return 0.0
 
 
 @dataclass
@@ -27,39 +29,40 @@ class Subject:
     """Whoever is measured, and what came of it, round by round."""
 
     name: str
-    gateway: Asked
-    pid: int
     pace: int
-    counted: Callable[[], Awaitable[tuple[float, float]]]
-    """Ticks taken and rows published, so far."""
+    gateway: Asked
+    port: int
+    """Of the Gateway."""
+    pid: int
+    rows: Callable[[], Awaitable[float]] = field(default=nothing)
+    """How many it has published so far."""
+    waiting: Callable[[], Awaitable[float]] = field(default=nothing)
+    """How many ticks it has read and not done with yet."""
     per_cpu_s: list[float] = field(default_factory=list)
     per_s: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
     rows_per_tick: list[float] = field(default_factory=list)
 
     async def measure(self, seconds: float) -> None:
-        """One round: the Gateway writes, the others are quiet."""
+        """One round: the Gateway writes, and all that it wrote is read and done with. The others are quiet."""
+        before, at = await self._sums(), SYSTEM_CLOCK.monotonic()
         await self.gateway.ask("flood", self.pace)
-        await SYSTEM_CLOCK.sleep(WARM_UP_S)
-        (ticks, rows), cpu, at = await self.counted(), cpu_s(self.pid), SYSTEM_CLOCK.monotonic()
         await SYSTEM_CLOCK.sleep(seconds)
-        cpu, took = cpu_s(self.pid) - cpu, SYSTEM_CLOCK.monotonic() - at
-        after = await self.counted()
-        ticks, rows = after[0] - ticks, after[1] - rows
         await self.gateway.ask("flood", 0)
-        await self._drained()
+        await until(self._is_done, f"the last ticks of {self.name}")
+        took = SYSTEM_CLOCK.monotonic() - at
+        ticks, rows, cpu = (after - one for after, one in zip(await self._sums(), before, strict=True))
         self.per_cpu_s.append(ticks / cpu)
         self.per_s.append(ticks / took)
         self.cpu.append(cpu / took)
         self.rows_per_tick.append(rows / ticks)
 
-    async def _drained(self) -> None:
-        deadline = SYSTEM_CLOCK.monotonic() + DRAINED_S_MAX
-        used = IDLE_CPU
-        while used >= IDLE_CPU and SYSTEM_CLOCK.monotonic() < deadline:
-            before, at = cpu_s(self.pid), SYSTEM_CLOCK.monotonic()
-            await SYSTEM_CLOCK.sleep(LOOK_S)
-            used = (cpu_s(self.pid) - before) / (SYSTEM_CLOCK.monotonic() - at)
+    async def _sums(self) -> tuple[float, float, float]:
+        ticks = (await self.gateway.ask("figures"))["ticks"]
+        return ticks, await self.rows(), cpu_s(self.pid)
+
+    async def _is_done(self) -> bool:
+        return not unread_bytes(self.port) and not await self.waiting()
 
     @property
     def figure(self) -> float:
@@ -74,21 +77,15 @@ async def stock(rig: Rig, kind: str, *paces: tuple[str, int]) -> list[Subject]:
     await rig.settled(gateway, SYMBOLS)
     await client.ask("forget")
 
-    async def counted() -> tuple[float, float]:
-        figures = await client.ask("figures")
-        return figures["ticks"] - figures["waiting"], 0.0
+    async def waiting() -> float:
+        return float((await client.ask("figures"))["waiting"])
 
-    return [Subject(name, gateway, client.pid, pace, counted) for name, pace in paces]
+    return [Subject(name, pace, gateway, port, client.pid, waiting=waiting) for name, pace in paces]
 
 
 def subject_of(feed: Feed) -> Subject:
     """The feed, in a flood."""
-
-    async def counted() -> tuple[float, float]:
-        figures, rows = await asyncio.gather(feed.gateway.ask("figures"), feed.rows())
-        return figures["ticks"], rows
-
-    return Subject("(d) this feed, publishing, flood", feed.gateway, feed.pid, FLOOD, counted)
+    return Subject("(d) this feed, publishing, flood", FLOOD, feed.gateway, feed.port, feed.pid, rows=feed.rows)
 
 
 async def subjects(rig: Rig, feed: Feed) -> list[Subject]:

@@ -15,7 +15,7 @@ from ibstream.runtime.clock import SYSTEM_CLOCK
 
 ARRIVAL_S = 3.0
 """What has not arrived so long after the last write has not been delivered."""
-SETTLE_S = 0.2
+SETTLE_S = 0.1
 COST_TICKS_PER_S = 20_000
 SOAK_TICKS_PER_S = 20_000
 SOAK_WARM_UP_SHARE = 0.2

@@ -29,6 +29,8 @@ class Feed:
 
     symbols: int
     gateway: Asked
+    port: int
+    """Of the Gateway."""
     process: Child
     url: str
     metrics_port: int
@@ -96,7 +98,7 @@ class Rig:
         log = self._folder / f"feed-{count}-{port}.log"
         child = await self._processes.start(Program(f"feed-{port}", "ibstream_feed", environment, (), log))
         self._cores[child.process.pid] = FAR
-        found = Feed(count, gateway, child, url, metrics_port)
+        found = Feed(count, gateway, port, child, url, metrics_port)
         await self.settled(gateway, count, child)
         return found
 

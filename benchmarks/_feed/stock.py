@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -79,12 +78,11 @@ async def connect(port: int, count: int) -> IB:
     return ib
 
 
-async def serve(ib: IB, waiting: asyncio.Queue[tuple[str, TickData]]) -> None:
-    """Tell CPU seconds and messages so far, and how many ticks wait to be published; forget those of the beginning."""
+async def serve(waiting: asyncio.Queue[tuple[str, TickData]]) -> None:
+    """Tell how many ticks wait to be published, and forget those of the beginning."""
 
     async def figures() -> Figures:
-        ticks = ib.client.connectionStats().numMsgRecv
-        return {"cpu_s": time.process_time(), "ticks": ticks, "waiting": waiting.qsize()}
+        return {"waiting": waiting.qsize()}
 
     async def forget() -> Figures:
         while not waiting.empty():
@@ -108,7 +106,7 @@ async def main(kind: str, port: int, url: str, count: int) -> None:
     waiting: asyncio.Queue[tuple[str, TickData]] = asyncio.Queue()
     if kind == "empty":
         ib.pendingTickersEvent += lambda _: None
-        await serve(ib, waiting)
+        await serve(waiting)
         return
 
     def on_tickers(tickers: Any) -> None:
@@ -119,7 +117,7 @@ async def main(kind: str, port: int, url: str, count: int) -> None:
     ib.pendingTickersEvent += on_tickers
     async with {"xadd": xadd, "faststream": faststream}[kind](url) as publish, asyncio.TaskGroup() as group:
         group.create_task(work_off(waiting, publish))
-        await serve(ib, waiting)
+        await serve(waiting)
 
 
 if __name__ == "__main__":

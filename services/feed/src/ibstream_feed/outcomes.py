@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -79,11 +79,9 @@ class Outcomes:
                 if event is not None:
                     self._add(event)
 
-    def forget(self, symbols: Iterable[str]) -> None:
-        """Another process tells of these from now on."""
-        for symbol in symbols:
-            for data in DataKind:
-                self._latest.pop((symbol, data), None)
+    def forget(self, is_gone: Callable[[str], bool]) -> None:
+        """Another process tells of these symbols from now on."""
+        self._latest = {key: event for key, event in self._latest.items() if not is_gone(key[0])}
 
     async def work(self, stop: asyncio.Event) -> None:
         """Write what is to be told, in order, whenever Redis is there."""

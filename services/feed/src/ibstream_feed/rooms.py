@@ -219,12 +219,12 @@ class Rooms:
         self.desk.planner.share(peers)
         self._port.limit(max(1, self._settings.requests_per_s // max(1, peers)))
 
-    def _close(self, shards: Iterable[int]) -> None:
+    def _close(self, shards: Collection[int]) -> None:
         self._taken_up.difference_update(shards)
         symbols = [line.symbol for shard in shards for line in self._lines(shard)]
         for symbol in symbols:
             self._book.close(symbol)
-        self._outcomes.forget(symbols)
+        self._outcomes.forget(lambda symbol: shard_of(symbol, self._settings.shards) in shards)
         self._shards_changed()
 
     def _shards_changed(self) -> None:

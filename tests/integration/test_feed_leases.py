@@ -173,18 +173,15 @@ def test_a_lease_that_is_not_renewed_ends_and_a_renewed_one_does_not(redis_url: 
 
     async def play() -> None:
         async with desks(redis_url, 2) as (bus, (desk, other)):
-            written = await ask(bus, "a", ttl_s=0.8)
-            await ask(bus, "b", "MSFT", ttl_s=0.8)
+            written = await ask(bus, "a", ttl_s=2)
+            await ask(bus, "b", "MSFT", ttl_s=2)
             await desk.wants(("AAPL", 5), ("MSFT", 5))
             await ask(bus, "b", "MSFT")
             await desk.wants(("MSFT", 5))
             seconds, microseconds = await raw(bus).time()
-            assert seconds * 1000 + microseconds // 1000 >= int(written.partition("-")[0]) + 800
+            assert seconds * 1000 + microseconds // 1000 >= int(written.partition("-")[0]) + 2_000
             await other.wants(("MSFT", 5))
-            assert [change for change in desk.changes if "MSFT" in change] == [{"MSFT"}] or desk.changes[0] == {
-                "AAPL",
-                "MSFT",
-            }
+            assert sum("MSFT" in taken for taken in desk.changes) == 1
             assert desk.changes[-1] == set()
 
     run(play())
@@ -281,15 +278,15 @@ def test_no_lease_ends_while_redis_is_away(
 
     async def play() -> None:
         async with private_server() as server, desks(server.url, grace_s=1.5) as (bus, (desk,)):
-            written = await ask(bus, "a", ttl_s=1)
-            await ask(bus, "b", "MSFT", ttl_s=1)
+            written = await ask(bus, "a", ttl_s=2)
+            await ask(bus, "b", "MSFT", ttl_s=2)
             await desk.wants(("AAPL", 5), ("MSFT", 5))
             if loses_its_data:
                 await raw(bus).config_set("appendonly", "no")
                 await raw(bus).flushall()
             await server.kill()
             await eventually(lambda: log, what="the loss to be noticed")
-            over_at = int(written.partition("-")[0]) + 1_200
+            over_at = int(written.partition("-")[0]) + 2_200
             await eventually(lambda: SYSTEM_CLOCK.time_ns() // 1_000_000 > over_at, what="their end")
             assert desk.wanted() == [("AAPL", 5), ("MSFT", 5)]
             await server.start()
@@ -323,10 +320,10 @@ def test_the_sdk_holds_a_lease_and_gives_it_back(redis_url: str) -> None:
 
     async def play() -> None:
         async with desks(redis_url) as (bus, (desk,)), Client(redis_url, settings=Settings()) as client:
-            async with client.lease(["AAPL", MSFT], priority=3, ttl_s=0.6) as lease:
+            async with client.lease(["AAPL", MSFT], priority=3, ttl_s=1.5) as lease:
                 await desk.wants(("AAPL", 3), ("MSFT", 3))
                 since = [want.since_ms for want in desk.leases.wants(DataKind.QUOTES)]
-                until = await _server_ms(bus) + 1_500
+                until = await _server_ms(bus) + 2_500
                 while await _server_ms(bus) < until:
                     await desk.leases.look()
                     assert desk.wanted() == [("AAPL", 3), ("MSFT", 3)]

@@ -140,7 +140,7 @@ class Feed:
         """What the rows of a symbol said of themselves, one after the other; what follows the same is left out."""
         batches = await self.batches(shard_of(symbol, self.settings.shards))
         said = [row.quality for batch in batches for row in batch.rows if row.symbol == symbol]
-        return [quality for before, quality in itertools.pairwise([None, *said]) if quality is not before]
+        return [quality for quality, _ in itertools.groupby(said)]
 
     async def epochs(self, shard: int = 0) -> list[int]:
         """Of a shard, one after the other."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from feed_host import SYMBOLS, Gateway, feed
@@ -17,7 +18,7 @@ from ibstream_feed.domain.budget import GROW_INTERVAL_S
 from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, FROZEN, LIVE
 from ibstream_feed.domain.register import FIRST_TICK_S, RETRY_S
 
-SHORT = {"market_data_lines": 3, "sampling_lines": 1}
+SHORT: dict[str, Any] = {"market_data_lines": 3, "sampling_lines": 1}
 """Two lines that stream, one for snapshots: too few for the list."""
 
 

@@ -74,12 +74,10 @@ class StockTicks:
 
     def flush(self) -> None:
         """Tell the ticks of this read that ib_async has decoded so far, and has not told."""
-        pending: set[Ticker] = self._wrapper.pendingTickers
-        ours = [ticker for ticker in pending if ticker in self._lines]
+        ours = [ticker for ticker in self._wrapper.pendingTickers if ticker in self._lines]
         self._on_tickers(ours)
-        pending.difference_update(ours)
         for ticker in ours:
-            ticker.ticks = []
+            ticker.ticks = []  # so that at the end of the read they are told only if more has come
 
     def _on_tickers(self, tickers: Iterable[Ticker]) -> None:
         touched = [ticker for ticker in tickers if self._write(ticker)]
@@ -97,8 +95,7 @@ class StockTicks:
                 self._say(ticker, line.data_type, halted=tick.price > 0)
             elif tick.tickType in _VALUES:
                 is_touched = True
-        if is_touched:
-            line.values[:] = _values(ticker)
+        line.values[:] = _values(ticker)
         is_changed = ticker in self._changed
         self._changed.discard(ticker)
         return is_touched or is_changed

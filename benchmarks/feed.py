@@ -137,13 +137,15 @@ def _spread(found: Delays) -> str:
 
 async def scaling(feeds: dict[int, Feed], effort: Effort) -> Found:
     """Cost per tick."""
-    costs = await paced.costs(feeds.values(), effort.cost_s, effort.cost_rounds)
-    ratio = costs[MANY] / costs[FEW]
-    shown = ", ".join(f"{symbols:,} stocks {cost:.2f} µs" for symbols, cost in costs.items())
-    say(f"\ncost of a tick at {paced.COST_TICKS_PER_S:,}/s: {shown}; {MANY:,} to {FEW}: {ratio:.2f} x")
+    costs = await paced.costs(list(feeds.values()), effort.cost_s, effort.cost_rounds)
+    ratio = costs[MANY].us / costs[FEW].us
+    say(f"\n{f'cost of a tick at {paced.COST_TICKS_PER_S:,}/s':<22}{'':>5}{'CPU µs':>12}{'rows':>8}")
+    for symbols, cost in costs.items():
+        say(f"{f'{symbols:,} stocks':<27}{cost.us:>12.2f}{cost.rows:>8.2f}")
+    say(f"    {MANY:,} to {FEW}: {ratio:.2f} x")
     return {
         "cost_ratio_2000_to_50": round(ratio, 3),
-        **{f"cost_{symbols}_us": round(cost, 2) for symbols, cost in costs.items()},
+        **{f"cost_{symbols}_us": round(cost.us, 2) for symbols, cost in costs.items()},
     }
 
 

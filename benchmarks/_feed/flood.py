@@ -75,7 +75,12 @@ async def stock(rig: Rig, kind: str, *paces: tuple[str, int]) -> list[Subject]:
     gateway, port = await rig.gateway(SYMBOLS)
     client, _ = await rig.start("stock", kind, port, rig.database(), SYMBOLS, core=FAR)
     await rig.settled(gateway, SYMBOLS)
-    await client.ask("forget")
+
+    async def is_idle() -> bool:
+        await client.ask("forget")
+        return not unread_bytes(port)
+
+    await until(is_idle, "the end of the first ticks")
 
     async def waiting() -> float:
         return float((await client.ask("figures"))["waiting"])

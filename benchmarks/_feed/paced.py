@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,17 +92,28 @@ async def way(rig: Rig, feed: Feed, folder: Path) -> Way:
     return Way(feed, reader, folder)
 
 
-async def costs(feeds: Iterable[Feed], seconds: float, rounds: int) -> dict[int, float]:
-    """CPU microseconds per tick by number of symbols, the same ticks a second over all; rounds in turn, the median of each."""
-    found: dict[int, list[float]] = {}
+@dataclass(frozen=True)
+class Cost:
+    """What a tick costs a feed."""
+
+    us: float
+    """CPU microseconds."""
+    rows: float
+    """Published for it: less than one where ticks are conflated."""
+
+
+async def costs(feeds: Sequence[Feed], seconds: float, rounds: int) -> dict[int, Cost]:
+    """By number of symbols, the same ticks a second over all; rounds in turn, the median of each."""
+    found: dict[int, list[Cost]] = {feed.symbols: [] for feed in feeds}
     for _ in range(rounds):
         for feed in feeds:
             await feed.gateway.ask("stamp", COST_TICKS_PER_S, SETTLE_S, "")
-            before = cpu_s(feed.pid)
-            written = await feed.gateway.ask("stamp", COST_TICKS_PER_S, seconds, "")
+            used, published = cpu_s(feed.pid), await feed.rows()
+            ticks = (await feed.gateway.ask("stamp", COST_TICKS_PER_S, seconds, ""))["ticks"]
             await SYSTEM_CLOCK.sleep(SETTLE_S)
-            found.setdefault(feed.symbols, []).append((cpu_s(feed.pid) - before) / written["ticks"] * 1e6)
-    return {symbols: statistics.median(one) for symbols, one in found.items()}
+            used, published = cpu_s(feed.pid) - used, await feed.rows() - published
+            found[feed.symbols].append(Cost(used / ticks * 1e6, published / ticks))
+    return {symbols: sorted(costs, key=lambda one: one.us)[len(costs) // 2] for symbols, costs in found.items()}
 
 
 @dataclass(frozen=True)

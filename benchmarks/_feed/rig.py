@@ -19,6 +19,8 @@ from ibstream.cli.processes import Child, Processes, Program
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
 POLL_S = 0.02
+LIVELY = 40_000
+"""Ticks a second."""
 SHARDS = 8
 _ROWS = "ibstream_quotes_published_total"
 
@@ -103,7 +105,10 @@ class Rig:
         return found
 
     async def settled(self, gateway: Asked, count: int, child: Child | None = None) -> None:
-        """Wait until so many quotes are asked for and the first of each has been told; then the market falls quiet."""
+        """Wait until so many quotes are asked for and the first of each has been told; then the market falls quiet.
+
+        The first ones went out faster than at any pace. The Gateway makes up for it with silence, which must be over.
+        """
 
         async def is_so() -> bool:
             if child is not None and child.status is not None:
@@ -112,6 +117,13 @@ class Rig:
             return bool(figures["streams"] == count and figures["is_settled"])
 
         await until(is_so, f"{count} subscriptions")
+        told = (await gateway.ask("figures"))["ticks"]
+        await gateway.ask("flood", LIVELY)
+
+        async def is_even() -> bool:
+            return bool((await gateway.ask("figures"))["ticks"] > told)
+
+        await until(is_even, "the first tick at a pace")
         await gateway.ask("flood", 0)
 
     def pin_all(self) -> None:

@@ -1,7 +1,7 @@
 """ibstream: an Interactive Brokers Gateway behind Redis Streams.
 
-For strategies and consumers: `from ibstream import Client`, and `stock`, `fx`, `future`, `option`, `combo` of `leg`s for
-what they trade. Rooms: `contracts` (what travels), `bus` (Redis streams),
+For strategies and consumers: `from ibstream import Client`, and `stock`, `fx`, `future`, `option`, `index`, `combo` of `leg`s for
+what they trade and watch. Rooms: `contracts` (what travels), `bus` (Redis streams),
 `runtime` (what every process needs), `ibkr` (what the three connections share), `simulation` (the market without a
 Gateway), `client` (the SDK), `cli` (the `ibstream` command).
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ibstream.client import Client, combo, future, fx, leg, option, stock
+    from ibstream.client import Client, combo, future, fx, index, leg, option, stock
 
-__all__ = ["Client", "combo", "future", "fx", "leg", "option", "stock"]
+__all__ = ["Client", "combo", "future", "fx", "index", "leg", "option", "stock"]
 
 
 def __getattr__(name: str) -> Any:

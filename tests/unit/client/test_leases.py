@@ -22,8 +22,7 @@ from ibstream.contracts.base import Message
 from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionChanged, SubscriptionOutcome, Unsubscribe
 from ibstream.contracts.instrument import Instrument, quote_symbol
 from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
-from ibstream.contracts.registry import FEED_EVENTS, FEED_REQUESTS, QUOTES, TICKS
-from ibstream.contracts.ticks import TickBatch, TradeTick
+from ibstream.contracts.registry import FEED_EVENTS, FEED_REQUESTS, QUOTES
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock, SystemClock
 from ibstream.runtime.settings import Settings
 
@@ -266,47 +265,6 @@ def test_closing_the_client_gives_back_what_nobody_left(redis_url: str) -> None:
             assert [task.get_name() for task in asyncio.all_tasks() if task.get_name().startswith("renew-")] == []
             listed = await bus.redis.client_list()
             assert [item["name"] for item in listed if item["name"].startswith("ibstream-client")] == []
-
-    run(play())
-
-
-def test_what_a_lease_brings_is_followed(redis_url: str) -> None:
-    """Ticks of the symbols named, in order, from opening on; those of other kinds and symbols are left to others."""
-    future = instrument_of("ES 202612 @CME")
-
-    def ticks(symbol: str, seq: int) -> TickBatch:
-        return TickBatch(symbol=symbol, epoch=1, seq=seq, published_at=1, trades=[TradeTick(1, 2.5, 3.0)])
-
-    async def play() -> None:
-        async with client_at(redis_url) as (bus, client):
-            publisher = Publisher(bus)
-            await publisher.publish(TICKS.named("AAPL"), ticks("AAPL", 1))
-            async with client.live(["AAPL", future], data="ticks") as live:
-                for symbol, seq in (("AAPL", 2), ("MSFT", 1), ("AAPL", 3), ("ES 202612", 1)):
-                    await publisher.publish(TICKS.named(symbol), ticks(symbol, seq))
-                heard = [await anext(live) for _ in range(3)]
-            assert [item.symbol for item in heard].count("AAPL") == 2
-            assert {item.symbol for item in heard} == {"AAPL", "ES 202612"}
-            assert [item for item in heard if item.symbol == "AAPL"] == [ticks("AAPL", 2), ticks("AAPL", 3)]
-
-    run(play())
-
-
-@pytest.mark.parametrize(
-    ("symbols", "data", "told"),
-    [
-        (["AAPL"], "quotes", r"quotes\(\)"),
-        ([], "ticks", "one symbol"),
-        (["AAPL"], "news", "quotes, ticks, bars, depth"),
-    ],
-)
-def test_what_has_no_stream_is_said(redis_url: str, symbols: list[str], data: str, told: str) -> None:
-    """Quotes are read another way, and without a symbol there is nothing to follow."""
-
-    async def play() -> None:
-        async with client_at(redis_url) as (_, client):
-            with pytest.raises(InvalidRequestError, match=told):
-                client.live(symbols, data)
 
     run(play())
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Coroutine
+import itertools
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any, TypeVar
 
 from ibstream.bus import BusUnavailable
 from ibstream.cli import formats
 from ibstream.cli.terminal import EXIT_FAILURE, quiet_logs, result, say
 from ibstream.client import Client, EpochChanged, FeedLease, Gap, QuoteEvent, QuoteSnapshot, Repeated
+from ibstream.client.subscription import Subscription
 from ibstream.contracts.feed import DataKind
 from ibstream.contracts.quotes import Quote, QuoteBatch
 from ibstream.contracts.system import ConnectionState, Heartbeat, Mode
@@ -76,13 +78,23 @@ async def _show_rows(ours: Client, symbols: Collection[str], *, as_json: bool, c
 
 
 async def _show_live(ours: Client, lease: FeedLease, *, count: int | None) -> None:
-    shown = 0
-    async with ours.live(lease.symbols, lease.data) as items:
-        async for item in items:
-            result(formats.as_json(item))
-            shown += 1
-            if shown == count:
-                return
+    """What each symbol's stream brings, as it comes, until `count` entries are out."""
+    ways: dict[DataKind, Callable[[str], Subscription[Any]]] = {
+        DataKind.TICKS: ours.ticks,
+        DataKind.BARS: ours.live_bars,
+        DataKind.DEPTH: ours.depth,
+    }
+    follow = ways[lease.data]
+    numbers = itertools.count(1)
+
+    async def show(symbol: str) -> None:
+        async with follow(symbol) as items:
+            async for item in items:
+                result(formats.as_json(item))
+                if next(numbers) == count:
+                    return
+
+    await _until_first_ends(*(show(symbol) for symbol in lease.symbols))
 
 
 async def _tell_outcomes(lease: FeedLease) -> None:

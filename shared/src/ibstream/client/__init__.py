@@ -7,7 +7,7 @@
         print(outcome.status, outcome.filled, outcome.average_price)
 
 `client` is the object, and `trading` its part for orders; `subscription` is what is read without end, `quotes` with
-`continuity`, `leases` and `live` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and
+`continuity`, `ticks` and `leases` the market, `orders` and `bars` the requests' answers. Requests are made in `requests` and
 `groups`, of `instruments` and `decimals`. `errors` is the tree of failures. It talks to Redis alone, never to a Gateway.
 """
 
@@ -25,21 +25,22 @@ from ibstream.client.errors import (
 )
 from ibstream.client.instruments import combo, future, fx, index, leg, option, stock
 from ibstream.client.leases import FeedLease
-from ibstream.client.live import LiveData
 from ibstream.client.orders import OrderEvents, OrderOutcome
 from ibstream.client.quotes import QuoteEvent, QuoteSnapshot, QuoteSubscription
+from ibstream.client.ticks import DepthSubscription, LiveBarSubscription, TickEvent, TickSubscription
 
 __all__ = [
     "BarJob",
     "Client",
     "Continuity",
+    "DepthSubscription",
     "EpochChanged",
     "FeedLease",
     "Gap",
     "GroupUnresolvedError",
     "InvalidRequestError",
     "JobFailedError",
-    "LiveData",
+    "LiveBarSubscription",
     "NoAnswerError",
     "OrderEvents",
     "OrderOutcome",
@@ -50,6 +51,8 @@ __all__ = [
     "QuoteSubscription",
     "Repeated",
     "RequestRefusedError",
+    "TickEvent",
+    "TickSubscription",
     "combo",
     "future",
     "fx",

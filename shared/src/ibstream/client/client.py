@@ -12,9 +12,9 @@ from ibstream.bus import Bus
 from ibstream.client.bars import BarJob, BarsDetails, bars_request
 from ibstream.client.errors import InvalidRequestError
 from ibstream.client.leases import FeedLease, consumer_name, instruments_of
-from ibstream.client.live import LiveData
 from ibstream.client.quotes import QuoteSubscription
 from ibstream.client.requests import checked
+from ibstream.client.ticks import DepthSubscription, LiveBarSubscription, TickSubscription
 from ibstream.client.trading import Trading
 from ibstream.contracts.base import Codec, Message, UndecodableError, type_of
 from ibstream.contracts.data import Bar
@@ -126,7 +126,7 @@ class Client(Trading):
 
         Stocks, ETFs, currency pairs, futures, options and indices, in words (`AAPL`, `EUR.USD`, `ES 202612 @CME`,
         `AAPL 20261218 250 C`, `SPX IND @CBOE`) or as made by `ibstream.stock`, `fx`, `future`, `option` and `index`. `data` is
-        what of them: `quotes` (read with `quotes`), or `ticks`, `bars` of five seconds, `depth` (read with `live`).
+        what of them: `quotes`, `ticks`, `bars` of five seconds or `depth`, read with `quotes`, `ticks`, `live_bars` and `depth`.
         Where market data lines are short, `priority` 1 is served first and 9 last. `ttl_s`: how long it lasts when it
         is not renewed any more. `consumer` names the holder, whose leases of one name are one; default: the strategy and
         a random word. Raises `InvalidRequestError`; see `FeedLease` for the rest.
@@ -143,14 +143,23 @@ class Client(Trading):
         )
         return self._held(lease)
 
-    def live(self, symbols: Collection[str | Instrument], data: DataKind | str) -> LiveData:
-        """Every tick (`ticks`), bars of five seconds (`bars`) or the order book (`depth`) of some symbols, from now on.
+    def ticks(self, instrument: str | Instrument) -> TickSubscription:
+        """Every trade and every change of bid and ask of one instrument, from now on, and where continuity broke.
 
-        They come while somebody holds a `lease` on them. Raises `InvalidRequestError` for `quotes`, and without symbols.
+        They come while somebody holds a `lease` on them. A string is the symbol that the lease shows: `EUR.USD`, `ES 202612`.
         """
-        named = [_symbol(one) for one in symbols]
-        live = LiveData(self._quotes_bus, named, _kind(data), patience_s=self._patience_s, clock=self._clock)
-        return self._held(live)
+        return self._held(TickSubscription(self._quotes_bus, _symbol(instrument), **self._following()))
+
+    def live_bars(self, instrument: str | Instrument) -> LiveBarSubscription:
+        """Bars of five seconds of one instrument, as each is over, from now on. For the rest see `ticks`."""
+        return self._held(LiveBarSubscription(self._quotes_bus, _symbol(instrument), **self._following()))
+
+    def depth(self, instrument: str | Instrument) -> DepthSubscription:
+        """The order book of one instrument, as it stands and as it changes. For the rest see `ticks`."""
+        return self._held(DepthSubscription(self._quotes_bus, _symbol(instrument), **self._following()))
+
+    def _following(self) -> dict[str, Any]:
+        return {"patience_s": self._patience_s, "clock": self._clock}
 
     async def bars(
         self, instrument: str | Instrument, *, deadline_s: float = 120.0, **details: Unpack[BarsDetails]

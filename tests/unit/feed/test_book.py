@@ -142,6 +142,19 @@ def test_stale_marks_every_row_once_and_keeps_its_prices() -> None:
     assert unsent(book) == {}
 
 
+def test_a_stale_row_shows_nothing_that_came_after_it() -> None:
+    """Nothing flows, but the port still writes; what it writes is shown with the first tick that is believed."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    book.mark_stale(book, 2)
+    book.flows = False
+    tick(book, "AAPL", 11, time_ns=3)
+    assert unsent(book) == unsaved(book) == {"AAPL": quote("AAPL", 10, 2, Quality.STALE)}
+    book.flows = True
+    book.ticked([book.open("AAPL")], 4)
+    assert unsent(book) == unsaved(book) == {"AAPL": quote("AAPL", 11, 4)}
+
+
 def test_a_tick_ends_staleness_even_with_the_same_price() -> None:
     """The row is kept up again, and says so."""
     book = flowing()

@@ -81,6 +81,7 @@ class QuoteBook:
             if line.is_stale or not line.time_ns:
                 continue
             line.is_stale = True
+            line.known = line.known.copy()  # what still arrives is not shown, until it is believed
             line.time_ns = time_ns
             self._mark(line)
             changed.add(line.shard)

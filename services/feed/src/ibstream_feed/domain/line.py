@@ -64,7 +64,8 @@ class Line:
         self.shard = shard
         self.values: list[Value] = [None] * VALUES
         self.known: list[Value] = self.values
-        """What the row shows: `values`, but between `begin` and the first tick what stood before."""
+        """What the row shows: `values`, but of a line that is stale, or has begun and waits for its first tick, what stood
+        before."""
         self.time_ns = 0
         """When the newest value came; of a stale line, since when it is not kept up. 0: nothing came yet."""
         self.data_type = LIVE

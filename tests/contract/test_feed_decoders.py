@@ -19,10 +19,11 @@ from support import eventually, log_of, run
 
 from ibstream.contracts.quotes import Quote
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
+from ibstream.runtime.connection import Trigger
 from ibstream_feed.adapters import ibkr_fast
 from ibstream_feed.adapters.ibkr import IBKRMarketFeed
 from ibstream_feed.adapters.ibkr_fast import MALFORMED_LOG_INTERVAL_S, FastTicks
-from ibstream_feed.adapters.ibkr_stock import StockTicks
+from ibstream_feed.adapters.ibkr_stock import FORGOTTEN_MAX, StockTicks
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.line import DELAYED, Line
 from ibstream_gateway_emulator.control.handle import GatewayControl
@@ -300,6 +301,27 @@ def test_late_ticks_of_a_request_forgotten_are_let_pass(
     assert not [one for one in caplog.records if one.levelname == "ERROR"]
 
 
+def test_what_ib_async_keeps_of_requests_forgotten_is_bounded() -> None:
+    """Snapshots in turn for days; and an id that a later session gives out anew is not taken from it."""
+
+    async def scenario() -> None:
+        replay = Replay(StockTicks, ())
+        kept = replay.ib.wrapper.reqId2Ticker
+        line = replay.book.open("100")
+        for request_id in range(FORGOTTEN_MAX):
+            replay.ticks.watch(request_id, line)
+            replay.ticks.forget(request_id)
+        replay.ticks.watch(0, line)
+        for request_id in range(FORGOTTEN_MAX, 2 * FORGOTTEN_MAX):
+            replay.ticks.watch(request_id, line)
+            replay.ticks.forget(request_id)
+        assert len(kept) == FORGOTTEN_MAX + 1
+        replay.feed(frame(2, 6, 0, 0, 5))
+        assert replay.said == [{"100"}]
+
+    run(scenario())
+
+
 def test_malformed_ticks_are_left_out_and_told_once_a_minute() -> None:
     """The frames around them are read, and the log is not flooded."""
 
@@ -321,6 +343,25 @@ def test_malformed_ticks_are_left_out_and_told_once_a_minute() -> None:
             ib.client.conn.data_received(frame(1, 6, 100, 1))
             assert [one["count"] for one in log] == [2, 101]
         assert heard == [{"100"}] * 50
+
+    run(scenario())
+
+
+def test_a_read_that_cannot_be_finished_ends_the_session() -> None:
+    """What is left of it is lost: better a new session than one whose bytes are read from the middle of a message."""
+
+    async def scenario() -> None:
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("whoever hears of ticks")
+
+        emulator = EmulatorSettings(symbols=SYMBOLS, port=0, seed=SEED, tick_interval_ms=50)
+        async with running_gateway(emulator, clock=SYSTEM_CLOCK) as server:
+            feed = IBKRMarketFeed(settings_for(server.port), clock=SYSTEM_CLOCK)
+            feed.listen(fail, lambda *_: None, lambda *_: None)
+            await feed.connect(3)
+            await feed.subscribe(Line("AAPL", 0), await feed.qualify(AAPL))
+            assert (await feed.next_event()).trigger is Trigger.LOST
+            await feed.close()
 
     run(scenario())
 

@@ -62,10 +62,13 @@ class StockTicks:
             return
         del self._lines[ticker]
         self._changed.discard(ticker)
-        self._wrapper.reqId2Ticker[request_id] = self._ticker_of_nobody
+        tickers = self._wrapper.reqId2Ticker
+        tickers[request_id] = self._ticker_of_nobody
         self._forgotten.append(request_id)
         if len(self._forgotten) > FORGOTTEN_MAX:
-            self._wrapper.reqId2Ticker.pop(self._forgotten.popleft(), None)
+            oldest = self._forgotten.popleft()
+            if tickers.get(oldest) is self._ticker_of_nobody:  # else a later session has given the id out anew
+                del tickers[oldest]
 
     def clear(self) -> None:
         """Write nothing of any request any more."""

@@ -185,7 +185,7 @@ def test_a_slow_redis_gets_fewer_and_whole_batches(redis_url: str) -> None:
 
     async def scenario() -> None:
         async with at_work(redis_url) as rig:
-            conflated = rig.book.conflated
+            conflated, counted = rig.book.conflated, metrics.QUOTES_CONFLATED._value.get()
             await rig.bus.call(raw(rig.bus).client_pause(600, all=False))
             for bid in range(1, 1001):
                 rig.tick(bid)
@@ -197,6 +197,7 @@ def test_a_slow_redis_gets_fewer_and_whole_batches(redis_url: str) -> None:
                 symbols = [symbol for symbol in SYMBOLS if shard_of(symbol, SHARDS) == shard]
                 assert bids == [[1] * len(symbols), [1000] * len(symbols)]
             assert rig.book.conflated - conflated == 998 * len(SYMBOLS)
+            assert metrics.QUOTES_CONFLATED._value.get() - counted == 998 * len(SYMBOLS)
             await assert_continuous(rig.bus)
 
     run(scenario())

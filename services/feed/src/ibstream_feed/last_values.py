@@ -55,7 +55,8 @@ class LastValues:
         """The rows of `wanted` symbols that another process has left; all others are removed. Raises as `Bus.call`."""
         key = self._hashes[shard].key
         fields = await self._bus.hash(key)
-        rows = [row for name, value in fields.items() if (row := self._found(shard, name, value, wanted))]
+        names = frozenset(wanted)
+        rows = [row for name, value in fields.items() if (row := self._found(shard, name, value, names))]
         others = fields.keys() - {row.symbol.encode() for row in rows}
         if others:
             await self._bus.ask("HDEL", key, *others)

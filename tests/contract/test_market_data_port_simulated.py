@@ -5,12 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import pytest
-from contract.market_data_sources import AAPL, CLIENT_ID, MARKET, MASTER, MSFT, NVDA, Watch, connected, market_row
+from contract.market_data_sources import (
+    AAPL,
+    CLIENT_ID,
+    MARKET,
+    MASTER,
+    MSFT,
+    NVDA,
+    Followed,
+    Watch,
+    connected,
+    market_row,
+)
 from support import log_of, run
 
+from ibstream.contracts.feed import DataKind
 from ibstream.contracts.instrument import Instrument
+from ibstream.contracts.ticks import BidAskTick
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.connection import Trigger
 from ibstream_feed.adapters import simulated
@@ -81,6 +95,55 @@ def test_a_market_that_fails_ends_the_session_loudly(monkeypatch: pytest.MonkeyP
         line = Line("AAPL", 0)
         await port.subscribe(line, contract)
         return contract, line
+
+    run(scenario())
+
+
+def test_a_failure_ends_no_other_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """M-71: one that was made before anybody heard of it goes on; the log has it all the same."""
+
+    async def scenario() -> None:
+        log, clock = log_of(simulated, monkeypatch), ManualClock(MONDAY)
+        port = SimulatedFeed(MARKET, MASTER, clock=clock)
+        told: list[Line] = []
+
+        def on_ticks(lines: Iterable[Line], _time_ns: int) -> None:
+            if not told:
+                told.extend(lines)
+                raise ValueError("full")
+
+        port.listen(on_ticks, lambda *_: None, lambda *_: None)
+        await port.connect(CLIENT_ID)
+        contract = await port.qualify(AAPL)
+        await port.subscribe(Line("AAPL", 0), contract)
+        while not told:
+            await SYSTEM_CLOCK.sleep(0)
+        await port.connect(CLIENT_ID)
+        await step(clock)
+        assert (await port.qualify(AAPL)).con_id == contract.con_id
+        assert [entry["event"] for entry in log] == ["feed.simulation_failed"]
+        await port.close()
+
+    run(scenario())
+
+
+def test_a_bid_and_an_ask_that_stand_are_not_told_again() -> None:
+    """M-40: of a minute in which a trade left them as they were."""
+
+    async def scenario() -> None:
+        clock = ManualClock(MONDAY)
+        async with connected(Watch(SimulatedFeed(MARKET, MASTER, clock=clock))) as watch:
+            followed = await Followed.open(watch, DataKind.TICKS, AAPL)
+            began_ns = clock.time_ns()
+            for _ in range(240):
+                await step(clock)
+            market = list(MARKET.quotes("AAPL", began_ns + 1, clock.time_ns() + 1))
+            touches = [(one.bid, one.ask, one.bid_size, one.ask_size) for one in market]
+            changes = sum(one != before for before, one in pairwise(touches))
+            assert changes < len(touches) - 1, "the minute was chosen for this"
+            told = [one for one in followed.items if isinstance(one, BidAskTick)]
+            assert len(followed.items) - len(told) == len(market)
+            assert len(told) - changes in (0, 1), "the first of them may be a change, too"
 
     run(scenario())
 

@@ -199,9 +199,10 @@ def test_streams_end_with_their_session(source: Source) -> None:
             count = len(before.items)
             after = await Followed.open(watch, DataKind.TICKS, KINDS["future"])
             assert after.number != before.number
-            await watch.port.close_stream(before.number)
             await after.has(5)
             assert len(before.items) == count
+            await watch.port.close_stream(before.number)
+            await after.has(len(after.items) + 2)
 
     run(scenario())
 

@@ -123,8 +123,10 @@ class SimulatedFeed:
 
     def _on_ticking_ended(self, ticking: asyncio.Task[None]) -> None:
         """Ticks that failed must not pass for a quiet market: the session ends, and another one begins."""
-        if ticking is self._ticking and not ticking.cancelled():
-            _log.error("feed.simulation_failed", exc_info=ticking.exception())
+        if ticking.cancelled():
+            return
+        _log.error("feed.simulation_failed", exc_info=ticking.exception())
+        if ticking is self._ticking:
             self._end(f"the simulated market failed: {ticking.exception()!r}")
 
     def _end(self, reason: str) -> None:

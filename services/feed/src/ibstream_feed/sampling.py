@@ -61,6 +61,8 @@ class Sampler:
         self._wanted: dict[str, Wanted] = {}
         self._rotation = Rotation()
         self._not_before: dict[str, float] = {}
+        self._looked_up: set[str] = set()
+        """Whose contract was looked up anew, and has not proved good yet."""
         self.is_allowed = False
         """Whether there is a session to ask on, and every line that is wanted has been asked for."""
 
@@ -117,14 +119,29 @@ class Sampler:
         except InstrumentError as error:
             self._refuse(wanted, refusal_of(error), is_final=True)
         except RequestFailed as error:
-            then, why = judge(error.code, error.text)
-            self._refuse(wanted, why, is_final=then in (Then.GIVE_UP, Then.LOOK_UP))
-        except (TimeoutError, GatewayUnavailable) as error:
-            metrics.SNAPSHOTS.labels("unanswered").inc()
+            self._failed(wanted, error)
+        except TimeoutError as error:
             self._not_before[wanted.symbol] = self._clock.monotonic() + LATER_S
-            _log.debug("feed.snapshot_unanswered", symbol=wanted.symbol, error=str(error))
+            self._unanswered(wanted, error)
+        except GatewayUnavailable as error:  # which is no fault of the symbol's: it has its turn in the next session
+            self._unanswered(wanted, error)
         else:
             metrics.SNAPSHOTS.labels("taken").inc()
+            self._looked_up.discard(wanted.symbol)
+
+    def _unanswered(self, wanted: Wanted, error: Exception) -> None:
+        metrics.SNAPSHOTS.labels("unanswered").inc()
+        _log.debug("feed.snapshot_unanswered", symbol=wanted.symbol, error=str(error))
+
+    def _failed(self, wanted: Wanted, error: RequestFailed) -> None:
+        """IBKR refused. Where it does not know the contract id that was remembered, the symbol is looked up anew, once."""
+        then, why = judge(error.code, error.text)
+        if then is Then.LOOK_UP and wanted.symbol not in self._looked_up:
+            self._looked_up.add(wanted.symbol)
+            self._contracts.distrust(wanted.symbol)
+            return
+        self._looked_up.discard(wanted.symbol)
+        self._refuse(wanted, why, is_final=then in (Then.GIVE_UP, Then.LOOK_UP))
 
     def _refuse(self, wanted: Wanted, why: Refusal, *, is_final: bool) -> None:
         metrics.SNAPSHOTS.labels("refused").inc()

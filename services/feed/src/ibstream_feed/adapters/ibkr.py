@@ -96,10 +96,12 @@ class IBKRMarketFeed:
         """Make the session, and say what kind of data is wanted; nothing is subscribed on it yet."""
         self._forget_all("a new session begins")
         await self._session.connect(client_id, self._ticks.attach)
-        self._narrow_buffer()
-        data_type = _DATA_TYPES[self._settings.market_data_type]
-        if data_type != LIVE:
-            (await self._ib_with_room()).client.reqMarketDataType(data_type)
+        try:
+            self._narrow_buffer()
+            await self._want_data_type()
+        except BaseException:
+            await self._session.close()
+            raise
 
     async def next_event(self) -> ConnectionEvent:
         """What happens next to the session."""
@@ -135,8 +137,10 @@ class IBKRMarketFeed:
 
     async def subscribe(self, line: Line, contract: Qualified) -> None:
         """Ask for quotes of a line, whose former subscription ends."""
-        await self.unsubscribe(line)
         ib = await self._ib_with_room()
+        while line in self._subscriptions:
+            await self.unsubscribe(line)
+            ib = await self._ib_with_room()
         line.begin()
         self._subscriptions[line] = self._ask(ib, line, contract, snapshot=False)
 
@@ -146,8 +150,13 @@ class IBKRMarketFeed:
         if request_id is None:
             return
         self._forget(request_id)
-        with contextlib.suppress(GatewayUnavailable):
-            (await self._ib_with_room()).client.cancelMktData(request_id)
+        session = self._session.count
+        try:
+            if self._session.connected:
+                await self._session.room()
+        finally:  # also where whoever asked is gone meanwhile: nobody else would end it at IBKR
+            if self._session.connected and session == self._session.count:
+                self._session.ib.client.cancelMktData(request_id)
 
     async def snapshot(self, line: Line, contract: Qualified) -> None:
         """Ask for one quote of a line and return when it is whole."""
@@ -185,6 +194,11 @@ class IBKRMarketFeed:
         if session != self._session.count:
             raise GatewayUnavailable("the session ended while a message waited for its turn")
         return self._session.ib
+
+    async def _want_data_type(self) -> None:
+        data_type = _DATA_TYPES[self._settings.market_data_type]
+        if data_type != LIVE:
+            (await self._ib_with_room()).client.reqMarketDataType(data_type)
 
     def _ask(self, ib: IB, line: Line, contract: Qualified, *, snapshot: bool) -> int:
         request_id = ib.client.getReqId()

@@ -38,6 +38,10 @@ ANSWERS = 3
 """Of Redis, that are waited for after each step: renewing leases takes two, one after the other."""
 
 
+SETTLED_S = 4
+"""A server that is younger gives no shard away: it may have lost who holds them."""
+
+
 class FastForward:
     """The machine's time, which a test can set ahead: whoever sleeps wakes as if the time had passed."""
 
@@ -214,6 +218,7 @@ async def feed(
     source.clock = clock
     listed = [Instrument(symbol=symbol) for symbol in symbols]
     async with Bus(url, client_name="feed") as bus, Bus(url, client_name="quotes") as quotes_bus:
+        await eventually(lambda: _is_settled(bus), what="a server that gives shards away")
         service = FeedService(bus, quotes_bus, source, listed, settings=wanted, clock=clock)
         async with hosted(
             bus,
@@ -230,6 +235,12 @@ async def feed(
 def same_shard(symbol: str, other: str, shards: int = SHARDS) -> bool:
     """Whether two symbols travel on one stream."""
     return shard_of(symbol, shards) == shard_of(other, shards)
+
+
+async def _is_settled(bus: Bus) -> bool:
+    """Whether a feed that begins now has all its shards before its session is ready, and so asks for all in one go."""
+    found = await bus.call(bus.redis.info("server"))
+    return int(found["uptime_in_seconds"]) >= SETTLED_S
 
 
 async def _messages(bus: Bus, stream: Any) -> list[Any]:

@@ -90,7 +90,7 @@ class Rooms:
             settings=settings,
             listed=listed,
             publish=self._publisher.flush,
-            on_gone=self._publisher.forget,
+            on_gone=self._forget,
             clock=clock,
         )
         """Who asks for quotes, and hears what IBKR says of them."""
@@ -166,6 +166,14 @@ class Rooms:
             "peers": self._sharing.peers,
             "leases": len(self._leases),
         }
+
+    async def _forget(self, symbols: Collection[str]) -> None:
+        """Their last rows first: what is unsent of a closed line is not sent any more."""
+        await self._publisher.settled({shard_of(symbol, self._settings.shards) for symbol in symbols})
+        gone = [symbol for symbol in symbols if symbol not in self.desk.planner.plan.symbols]
+        for symbol in gone:
+            self._book.close(symbol)
+        await self._publisher.forget(gone)
 
     def _stale_all(self) -> None:
         self._book.flows = False

@@ -64,8 +64,8 @@ class SubscriptionDesk:
         on_gone: Callable[[Collection[str]], Awaitable[None]],
         clock: Clock,
     ) -> None:
-        """`publish` sends what is unsent of these shards; `on_gone` is told of symbols whose rows nobody wants any more, once
-        the last one, which says stale, has been sent."""
+        """`publish` sends what is unsent of these shards; `on_gone` forgets symbols that nobody wants any more, and whose last
+        rows say that they are stale."""
         self._port = port
         self._book = book
         self._contracts = contracts
@@ -254,7 +254,7 @@ class SubscriptionDesk:
             await unless(stop, unless(self._wake, self._clock.sleep(REVIEW_S)))
             self._wake.clear()
             self._review()
-            await self._forget_the_gone()
+            await self._see_out()
             if not self._is_up:
                 continue
             try:
@@ -379,19 +379,13 @@ class SubscriptionDesk:
                 self._to_end.append(line)
                 self._give_up(line.symbol, subscription.doubt)
 
-    async def _forget_the_gone(self) -> None:
-        """Symbols whose last row has been sent, and that nobody wants again meanwhile."""
+    async def _see_out(self) -> None:
+        """Symbols that have given their lines back, and that nobody wants again meanwhile, are forgotten."""
         self._leaving -= self.planner.plan.symbols
-        gone = {symbol for symbol in self._leaving if symbol not in self._register and self._is_sent(symbol)}
+        gone = {symbol for symbol in self._leaving if symbol not in self._register}
         if gone:
             self._leaving -= gone
-            for symbol in gone:
-                self._book.close(symbol)
             await self._on_gone(gone)
-
-    def _is_sent(self, symbol: str) -> bool:
-        line = self._book.get(symbol)
-        return line is None or not line.is_unsent
 
     def _mark_stale(self, lines: Iterable[Line]) -> None:
         self._publish(self._book.mark_stale(lines, self._clock.time_ns()))

@@ -84,10 +84,6 @@ async def _show_live(ours: Client, lease: FeedLease, *, count: int | None) -> No
         DataKind.BARS: ours.live_bars,
         DataKind.DEPTH: ours.depth,
     }
-        DataKind.TICKS: ours.ticks,
-        DataKind.BARS: ours.live_bars,
-        DataKind.DEPTH: ours.depth,
-    }
     follow = ways[lease.data]
     numbers = itertools.count(1)
 

@@ -360,7 +360,9 @@ def test_a_read_that_cannot_be_finished_ends_the_session() -> None:
             feed.listen(fail, lambda *_: None, lambda *_: None)
             await feed.connect(3)
             await feed.subscribe(Line("AAPL", 0), await feed.qualify(AAPL))
-            assert (await feed.next_event()).trigger is Trigger.LOST
+            event = await feed.next_event()
+            assert event.trigger is Trigger.LOST
+            assert "does not answer" not in event.reason, "that is found, but late, by the probe"
             await feed.close()
 
     run(scenario())

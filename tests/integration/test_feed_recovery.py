@@ -16,6 +16,7 @@ from support import eventually, run
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quality
+from ibstream.contracts.registry import FEED_EVENTS
 from ibstream.contracts.system import ConnectionState
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_feed.adapters.shard_leases import TTL_S
@@ -384,5 +385,46 @@ def test_redis_dies_and_comes_back(private_server: Callable[[], KillableServer],
                 assert (await it.epochs(shard))[-1] > epoch or not away_s
             await it.quality(Quality.LIVE, *SYMBOLS)
             await it.assert_continuous()
+
+    run(scenario())
+
+
+def test_what_became_of_subscriptions_while_redis_was_away_is_told_when_it_is_back(
+    private_server: Callable[[], KillableServer],
+) -> None:
+    """In order, each once."""
+
+    async def scenario() -> None:
+        async with private_server() as server, feed(server.url) as it:
+            await all_live(it)
+            await server.kill()
+            it.source.code("AAPL", 10197)
+            it.source.refuse("AAPL", 354)
+            await server.start()
+            await it.told("AAPL", SubscriptionOutcome.NO_PERMISSION, within_s=20.0)
+            assert await it.events("AAPL") == [
+                SubscriptionOutcome.ACTIVE,
+                SubscriptionOutcome.COMPETING_SESSION,
+                SubscriptionOutcome.NO_PERMISSION,
+            ]
+            await it.quality(Quality.STALE, "AAPL")
+
+    run(scenario())
+
+
+def test_a_stream_of_events_that_redis_will_not_write_does_not_stop_the_quotes(redis_url: str) -> None:
+    """Somebody has put something else under its name; when that is gone, outcomes are told again."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            await all_live(it)
+            await it.bus.ask("SET", FEED_EVENTS.name, "something else")
+            it.source.code("AAPL", 10197)
+            await it.quality(Quality.STALE, "AAPL")
+            await it.passes(5)
+            await it.bus.ask("DEL", FEED_EVENTS.name)
+            it.source.tick("AAPL")
+            await it.told("AAPL", SubscriptionOutcome.ACTIVE)
+            await it.quality(Quality.LIVE, "AAPL")
 
     run(scenario())

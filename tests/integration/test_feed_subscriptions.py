@@ -258,6 +258,24 @@ def test_ibkr_has_fewer_lines_than_are_configured(redis_url: str) -> None:
     run(scenario())
 
 
+def test_ibkr_has_no_line_at_all(redis_url: str) -> None:
+    """Told of every symbol; nothing is asked for until it is time to see whether there are lines again."""
+
+    async def scenario() -> None:
+        async with feed(redis_url, source=Gateway(lines_max=0)) as it:
+            for symbol in SYMBOLS:
+                await it.told(symbol, SubscriptionOutcome.OVER_CAPACITY)
+            asked = len(it.source.asked("subscribe"))
+            assert asked <= 2 * len(SYMBOLS)
+            await it.passes(GROW_INTERVAL_S - 30)
+            assert len(it.source.asked("subscribe")) == asked
+            it.source.lines_max = 100
+            await it.passes(60)
+            await it.subscribed(SYMBOLS)
+
+    run(scenario())
+
+
 def test_lines_that_become_free_are_found(redis_url: str) -> None:
     """After a while a few more are tried: those that are there stay in use."""
     symbols = [f"S{number}" for number in range(10)]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from ibstream.bus import Bus, BusUnavailable, Publisher
+from ibstream.bus import Bus, BusRefused, BusUnavailable, Publisher
 from ibstream.contracts.feed import DataKind, SubscriptionChanged, SubscriptionOutcome
 from ibstream.contracts.registry import FEED_EVENTS
 from ibstream.runtime.clock import Clock
@@ -90,13 +90,19 @@ class Outcomes:
             self._something.clear()
             try:
                 while self._untold:
-                    event = self._untold[0]
-                    await self._publisher.publish(FEED_EVENTS, event)
-                    if self._untold and self._untold[0] is event:  # else it was dropped for a newer one meanwhile
-                        self._untold.popleft()
+                    await self._write(self._untold[0])
             except BusUnavailable:
                 self._something.set()
                 await unless(stop, self._clock.sleep(RETRY_S))
+
+    async def _write(self, event: SubscriptionChanged) -> None:
+        """Write one, or give it up where Redis will not have it: quotes do not stop flowing for that."""
+        try:
+            await self._publisher.publish(FEED_EVENTS, event)
+        except BusRefused as error:
+            _log.error("feed.event_refused", symbol=event.symbol, outcome=event.outcome, error=str(error))
+        if self._untold and self._untold[0] is event:  # else it was dropped for a newer one meanwhile
+            self._untold.popleft()
 
     def _add(self, event: SubscriptionChanged) -> None:
         self._untold.append(event)

@@ -14,14 +14,20 @@ from support import eventually, run
 
 from ibstream.bus import Bus, BusUnavailable, Publisher
 from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, QuoteSubscription, Repeated
+from ibstream.client.quotes import READ_COUNT
+from ibstream.contracts.base import encode, type_of
 from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
 from ibstream.contracts.registry import QUOTES, last_quotes_key
+from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.errors import ConfigurationError
 from ibstream.runtime.settings import FeedSettings, Settings
 
 SHARDS = 8
 SETTINGS = Settings(feed=FeedSettings(shards=SHARDS, last_values_interval_s=0.01))
 AAPL = shard_of("AAPL", SHARDS)
+
+END = 2 * READ_COUNT + 500
+"""More batches than a reader takes up in two reads."""
 
 
 @dataclass
@@ -33,6 +39,15 @@ class FakeFeed:
     async def publish(self, *rows: Quote, seq: int, epoch: int = 1, shard: int = AAPL) -> None:
         batch = QuoteBatch(shard=shard, epoch=epoch, seq=seq, published_at=1, rows=list(rows))
         await Publisher(self.bus).publish(QUOTES.named(shard), batch)
+
+    async def flood(self, numbers: range) -> None:
+        """One row in each batch, as old as its number; all in one go."""
+        pipeline = self.bus.redis.pipeline(transaction=False)
+        for number in numbers:
+            rows = [quote("AAPL", 1.0, number)]
+            batch = QuoteBatch(shard=AAPL, epoch=1, seq=number, published_at=1, rows=rows)
+            pipeline.xadd(QUOTES.named(AAPL).name, {"type": type_of(batch), "data": encode(batch)})
+        await pipeline.execute()
 
     async def save(self, *rows: Quote) -> None:
         for row in rows:
@@ -126,6 +141,43 @@ def test_a_gap_is_reported_before_its_batch_and_the_shard_is_read_again(redis_ur
             assert (events.continuity.gaps, events.continuity.missed) == (1, 1)
 
     scenario(redis_url, story)
+
+
+@pytest.mark.parametrize("goes_on", [False, True], ids=["caught up", "never caught up"])
+def test_a_reader_that_is_far_behind_is_not_given_newer_rows_first(redis_url: str, goes_on: bool) -> None:
+    """After a gap the hash is read, which is far ahead of the stream as this reader knows it: its rows wait their turn.
+
+    They come once what was written before them is read; also to a reader that never comes to the end.
+    """
+
+    async def story(feed: FakeFeed, clock: ManualClock, events: QuoteSubscription) -> None:
+        silent = next(symbol for symbol in symbols_of(AAPL) if symbol != "AAPL")
+        await feed.publish(quote("AAPL", 1.0, 1), seq=1)
+        await take(events, 2)
+        await feed.flood(range(3, END))
+        await feed.save(quote("AAPL", 1.0, END - 1), quote(silent, 9.0, 2))
+        await take(events, 1 + READ_COUNT)
+        clock.advance(60)
+        rows: list[Quote] = []
+        read, end = READ_COUNT, END
+        while read < END - 1 or not any(row.symbol == silent for row in rows):
+            if goes_on and end - read < 2 * READ_COUNT:
+                await feed.flood(range(end, end := end + READ_COUNT))
+            (event,) = await take(events, 1)
+            assert isinstance(event, QuoteBatch | QuoteSnapshot)
+            rows += event.rows
+            read = event.seq if isinstance(event, QuoteBatch) else read
+        times = [row.time_ns for row in rows if row.symbol == "AAPL"]
+        assert times == sorted(times)
+        assert events.continuity.gaps == 1
+
+    async def play() -> None:
+        clock = ManualClock(SYSTEM_CLOCK.now())
+        client = Client(redis_url, settings=SETTINGS, clock=clock)
+        async with Bus(redis_url, client_name="test") as bus, client, client.quotes() as events:
+            await story(FakeFeed(bus), clock, events)
+
+    run(play(), timeout_s=30)
 
 
 def test_a_new_epoch_is_reported_and_the_shard_is_read_again(redis_url: str) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from ibstream.bus import Bus, BusUnavailable, Entry
-from ibstream.bus.reader import BLOCK_S_MAX
+from ibstream.bus.reader import BLOCK_S_MAX, entry_order
 from ibstream.client.continuity import Continuity, EpochChanged, Gap, Repeated
 from ibstream.client.subscription import PatientReader, Subscription
 from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
@@ -18,8 +18,8 @@ from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import ConfigurationError
 
-CATCH_UP_COUNT = 1000
-"""Entries per shard and read while catching up."""
+READ_COUNT = 1000
+"""Entries per shard and read."""
 
 CATCH_UP_READS_MAX = 50
 """After so many reads the snapshot is handed out as it stands; what follows comes as batches, and nothing is lost."""
@@ -41,6 +41,22 @@ class QuoteSnapshot:
 
 QuoteEvent = QuoteSnapshot | QuoteBatch | Gap | EpochChanged | Repeated
 """What a subscription yields. Every report comes before the batch in which it showed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refreshed:
+    """What a shard's hash said, kept until the stream has been read as far as it was then: else rows would go back."""
+
+    shard: int
+    rows: list[Quote]
+    at_ms: int
+    """By the server's clock, as the ids of entries are; not before the hash was read."""
+
+    def is_passed(self, entries: list[Entry]) -> bool:
+        """Whether a read that brought these entries has come to the stream's end, or to what was written later."""
+        stream = QUOTES.named(self.shard).name
+        its = [entry for entry in entries if entry.stream == stream]
+        return len(its) < READ_COUNT or entry_order(its[-1].id)[0] > self.at_ms
 
 
 class QuoteSubscription(Subscription[QuoteEvent]):
@@ -72,6 +88,7 @@ class QuoteSubscription(Subscription[QuoteEvent]):
         self._reader: PatientReader | None = None
         self._delivered_ns: dict[str, int] = {}
         self._refresh_at: dict[int, float] = {}
+        self._refreshed: list[_Refreshed] = []
         self.continuity = Continuity()
         """What was seen and what was missed, so far."""
 
@@ -105,13 +122,25 @@ class QuoteSubscription(Subscription[QuoteEvent]):
     async def _more(self) -> list[QuoteEvent]:
         """What stands in the streams; then what stood in the hashes *before* that was read, so that no row goes back."""
         assert self._reader is not None  # noqa: S101 - open() ran before
-        refreshed = await self._refreshed_shards()
-        entries = await self._reader.read(block_s=0 if refreshed else self._block_s())
+        await self._refresh()
+        entries = await self._reader.read(block_s=0 if self._refreshed else self._block_s(), count=READ_COUNT)
         events = self._judge_all(entries)
+        delivered_ns = self._delivered_ns
         for event in events:
             if isinstance(event, QuoteBatch):
-                self._delivered_ns.update((row.symbol, row.time_ns) for row in event.rows)
-        return [*events, *(self._snapshot(shard, rows) for shard, rows in refreshed)]
+                for row in event.rows:
+                    delivered_ns[row.symbol] = row.time_ns
+        return [*events, *self._snapshots(entries)]
+
+    def _snapshots(self, entries: list[Entry]) -> list[QuoteSnapshot]:
+        waiting, self._refreshed = self._refreshed, []
+        passed: list[QuoteSnapshot] = []
+        for one in waiting:
+            if one.is_passed(entries):
+                passed.append(self._snapshot(one.shard, one.rows))
+            else:
+                self._refreshed.append(one)
+        return passed
 
     def _snapshot(self, shard: int, rows: list[Quote]) -> QuoteSnapshot:
         newer = [row for row in rows if row.time_ns > self._delivered_ns.get(row.symbol, -1)]
@@ -139,23 +168,23 @@ class QuoteSubscription(Subscription[QuoteEvent]):
     async def _catch_up(self, reader: PatientReader) -> list[QuoteEvent]:
         events: list[QuoteEvent] = []
         for _ in range(CATCH_UP_READS_MAX):
-            entries = await reader.read(block_s=0, count=CATCH_UP_COUNT)
+            entries = await reader.read(block_s=0, count=READ_COUNT)
             events.extend(self._judge_all(entries))
-            if len(entries) < CATCH_UP_COUNT:
+            if len(entries) < READ_COUNT:
                 break
         return events
 
-    async def _refreshed_shards(self) -> list[tuple[int, list[Quote]]]:
+    async def _refresh(self) -> None:
+        """Read the hashes of the shards for which it is time."""
         now = self._clock.monotonic()
-        refreshed: list[tuple[int, list[Quote]]] = []
         for shard in [shard for shard, at in self._refresh_at.items() if at <= now]:
             try:
-                refreshed.append((shard, await self._last_rows(shard)))
+                rows = await self._last_rows(shard)
+                self._refreshed.append(_Refreshed(shard, rows, await self._server_ms()))
             except BusUnavailable:  # the reader has the patience; this waits for it
                 self._refresh_at[shard] = now + self._settle_s
             else:
                 del self._refresh_at[shard]
-        return refreshed
 
     def _block_s(self) -> float:
         if not self._refresh_at:
@@ -171,10 +200,12 @@ class QuoteSubscription(Subscription[QuoteEvent]):
         return rows if self._symbols is None else [row for row in rows if row.symbol in self._symbols]
 
     async def _position_before_now(self) -> str:
+        return f"{max(0, await self._server_ms() - round(self._settle_s * 1000))}-0"
+
+    async def _server_ms(self) -> int:
         """Entry ids are the server's time, so its clock is asked, not ours."""
         seconds, microseconds = await self._bus.run_script(_SERVER_TIME, [], [])
-        now_ms = int(seconds) * 1000 + int(microseconds) // 1000
-        return f"{max(0, now_ms - round(self._settle_s * 1000))}-0"
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     def _refuse_other_sharding(self, batch: QuoteBatch) -> None:
         if batch.rows and shard_of(batch.rows[0].symbol, self._shards) != batch.shard:

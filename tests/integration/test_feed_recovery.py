@@ -426,5 +426,7 @@ def test_a_stream_of_events_that_redis_will_not_write_does_not_stop_the_quotes(r
             it.source.tick("AAPL")
             await it.told("AAPL", SubscriptionOutcome.ACTIVE)
             await it.quality(Quality.LIVE, "AAPL")
+            assert len(it.source.sessions) == 1
+            assert len(it.source.asked("subscribe")) == len(SYMBOLS)
 
     run(scenario())

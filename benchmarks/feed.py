@@ -19,8 +19,8 @@ at a pace              500 stocks. The stand-in Gateway writes ticks whose size 
                        with one awaited XADD per burst, read with redis-py's XREAD and decoded; in turn, on the same server.
 cost per tick          the same ticks a second over 50, 500 and 2,000 stocks.
 consumer               rows that `Client.quotes()` hands out per CPU-second, batches of 50 rows on 8 shards.
-soak                   20,000 ticks a second over 500 stocks: memory of the feed's process, after a fifth of the time and at
-                       its end.
+soak                   20,000 ticks a second over 500 stocks: memory of the feed's process at the end of each tenth of the time.
+                       What came after the first two of them is growth.
 """
 
 from __future__ import annotations
@@ -159,11 +159,8 @@ async def consumer(rig: Rig, effort: Effort) -> Found:
 async def soaking(feed: Feed, minutes: float) -> Found:
     """Memory over time."""
     one = await paced.soak(feed, minutes)
-    grown = one.ended_mb - one.begun_mb
-    say(
-        f"\nsoak, {minutes:g} min, {one.ticks:,} ticks: {one.begun_mb:.1f} MB, then {one.ended_mb:.1f} MB ({grown:+.1f} MB)"
-    )
-    return {"soak_growth_mb": round(grown, 2), "soak_rss_mb": round(one.ended_mb, 1)}
+    say(f"\nsoak, {minutes:g} min, {one.ticks:,} ticks, MB: {' '.join(f'{mb:.1f}' for mb in one.rss_mb)}")
+    return {"soak_growth_mb": round(one.grown_mb, 2), "soak_rss_mb": round(one.rss_mb[-1], 1)}
 
 
 async def measure(effort: Effort, soak_minutes: float) -> Found:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from _feed.child import NEAR, Asked, Figures, cpu_s, rss_mb
+from _feed.child import NEAR, READY_S, Asked, Figures, cpu_s, rss_mb
 from _feed.latency import Delays, delays
 from _feed.names import load
 from _feed.rig import Feed, Rig
@@ -17,8 +17,8 @@ ARRIVAL_S = 3.0
 SETTLE_S = 0.1
 COST_TICKS_PER_S = 20_000
 SOAK_TICKS_PER_S = 20_000
-SOAK_WARM_UP_SHARE = 0.2
-"""Of a soak, what does not count as growth: buffers and caches find their size."""
+SOAK_PARTS, SOAK_WARM_UP = 10, 2
+"""A soak is looked at in so many parts. What grows in the first ones does not count: buffers and caches find their size."""
 
 
 @dataclass(frozen=True)
@@ -118,20 +118,23 @@ async def costs(feeds: Sequence[Feed], seconds: float, rounds: int) -> dict[int,
 
 @dataclass(frozen=True)
 class Soaked:
-    """Memory of the feed's process during a soak, in megabytes."""
+    """Memory of the feed's process during a soak."""
 
-    begun_mb: float
-    """Once buffers and caches have found their size."""
-    ended_mb: float
+    rss_mb: list[float]
+    """At the end of each tenth of it."""
     ticks: int
+
+    @property
+    def grown_mb(self) -> float:
+        """What came on top once buffers and caches had found their size."""
+        return self.rss_mb[-1] - self.rss_mb[SOAK_WARM_UP - 1]
 
 
 async def soak(feed: Feed, minutes: float) -> Soaked:
     """20,000 ticks a second all the time."""
-    seconds = minutes * 60
-    warm_up_s = seconds * SOAK_WARM_UP_SHARE
-    first = await feed.gateway.ask("stamp", SOAK_TICKS_PER_S, warm_up_s, "", within_s=warm_up_s + 60)
-    begun = rss_mb(feed.pid)
-    rest_s = seconds - warm_up_s
-    second = await feed.gateway.ask("stamp", SOAK_TICKS_PER_S, rest_s, "", within_s=rest_s + 60)
-    return Soaked(begun, rss_mb(feed.pid), first["ticks"] + second["ticks"])
+    part_s = minutes * 60 / SOAK_PARTS
+    rss, ticks = [], 0
+    for _ in range(SOAK_PARTS):
+        ticks += (await feed.gateway.ask("stamp", SOAK_TICKS_PER_S, part_s, "", within_s=part_s + READY_S))["ticks"]
+        rss.append(rss_mb(feed.pid))
+    return Soaked(rss, ticks)

@@ -336,15 +336,3 @@ def test_a_session_begins_with_the_rest_that_the_handshake_left() -> None:
     fast.feed(tick[6:] + frame(2, 6, 1, 0, "600"))
     assert fast.lines[7].values[BID_SIZE] == b"500"
     assert fast.lines[1].values[BID_SIZE] == b"400"
-
-
-def test_what_is_learnt_of_a_request_goes_with_it() -> None:
-    """Thousands of snapshots in turn leave nothing behind."""
-    fast = Fast()
-    for request_id in range(10_000, 10_200):
-        fast.decoder.watch(request_id, fast.lines[1])
-        fast.feed(b"".join(frame(2, 6, request_id, 0, "9" * digits) for digits in range(1, 9)) + frame(49, 1, 1))
-        fast.decoder.forget(request_id)
-    assert fast.decoder._known == {}
-    assert fast.decoder._heads == {}
-    assert set(fast.decoder._lines) == {b"%d" % one for one in WATCHED}

@@ -4,8 +4,8 @@ A frame is a length of four bytes, most significant first, and so many bytes of 
 the socket brought is cut by one `split` where the NUL that ends a frame meets the three that begin the length of the next.
 Each piece then begins with the last byte of its length, and is as long as that says: if so, it is one whole frame; if not
 (256 bytes and more, empty fields at its end or in a row), it is taken by its true length. So the length decides, always.
-A piece's head, all up to its values, tells kind, request and type of tick: it is learnt when it is first seen, and after
-that one look into a dictionary tells where the values go. No number is read here.
+A price or a size of a known request is then one `split`, and two looks into small dictionaries: whose it is, and where it
+goes. No number is read here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from ibstream_feed.domain.line import ASK, ASK_SIZE, BID, BID_SIZE, LAST, LAST_S
 
 _SEAM = b"\0\0\0\0"
 _PREFIX = 4
-_PIECE_MIN = 2
-"""Bytes: the length, and the end of a field at least."""
+_PIECE_MIN = 3
+"""Bytes: the length, and the number of a message with its end; shorter ones are left to `_take`."""
 
 _NONE = -1
 """In the place of a price: there is none that falls with this size."""
@@ -43,8 +43,7 @@ _FIELDS = {_PRICE: 7, _SIZE: 5, _GENERIC: 5, _SNAPSHOT_END: 3, _DATA_TYPE: 4}
 _PLACES = {_PRICE: _PRICE_PLACES | _DELAYED_PRICE_PLACES, _SIZE: _SIZE_PLACES | _DELAYED_SIZE_PLACES}
 """By kind and type of tick, where values go: the price, or what falls with the size; and the size."""
 
-_HEAD_FIELDS = 4
-_SIZE_BYTE = _SIZE[0]
+_PRICE_BYTE, _SIZE_BYTE = _PRICE[0], _SIZE[0]
 
 
 class TickDecoder:
@@ -68,10 +67,6 @@ class TickDecoder:
         self._on_snapshot_end = on_snapshot_end
         self._on_other = on_other
         self._lines: dict[bytes, Line] = {}
-        self._known: dict[bytes, tuple[Line, int, int]] = {}
-        """By the head of a piece: the line, and the places of price and size."""
-        self._heads: dict[bytes, list[bytes]] = {}
-        """By request, the heads learnt of it: one for each type of tick and length of its values."""
         self._touched: dict[Line, None] = {}
         self._rest = b""
         """The beginning of a frame whose end has not come yet."""
@@ -89,8 +84,6 @@ class TickDecoder:
     def clear(self) -> None:
         """No request is watched any more."""
         self._lines.clear()
-        self._known.clear()
-        self._heads.clear()
 
     def watch(self, request_id: int, line: Line) -> None:
         """Write the ticks of a request into a line."""
@@ -98,10 +91,7 @@ class TickDecoder:
 
     def forget(self, request_id: int) -> None:
         """Write nothing of a request any more."""
-        request = b"%d" % request_id
-        self._lines.pop(request, None)
-        for head in self._heads.pop(request, ()):
-            del self._known[head]
+        self._lines.pop(b"%d" % request_id, None)
 
     def feed(self, data: bytes) -> None:
         """Take what one read of the socket brought."""
@@ -129,33 +119,35 @@ class TickDecoder:
 
         This loop is what the feed spends its time in.
         """
-        known, touched = self._known.get, self._touched
+        lines, touched = self._lines, self._touched
+        price_places, size_places = _PLACES[_PRICE], _PLACES[_SIZE]
         coming = iter(pieces)
         odd = 0
         for piece in coming:
             if len(piece) < _PIECE_MIN or piece[0] != len(piece):
                 odd = 1
                 break
-            if piece[1] == _SIZE_BYTE:
-                head, _, size = piece.rpartition(b"\0")
-                places = known(head)
-                if places is None:
-                    self._take_unknown(piece, head)
-                    continue
-                line, price_place, size_place = places
-                values = line.values
-            else:
-                fields = piece.rsplit(b"\0", 3)
-                places = known(fields[0])
-                if places is None:
-                    self._take_unknown(piece, fields[0])
-                    continue
-                _, price, size, _ = fields
-                if not price:
-                    continue
-                line, price_place, size_place = places
-                values = line.values
-                values[price_place] = price
+            kind = piece[1]
+            if piece[2] or (kind != _SIZE_BYTE and kind != _PRICE_BYTE):
+                self._take(piece[1:] + b"\0")
+                continue
+            try:
+                if kind == _SIZE_BYTE:
+                    _, _, request, tick_type, size = piece.split(b"\0")
+                    line = lines[request]
+                    price_place, size_place = size_places[tick_type]
+                    values = line.values
+                else:
+                    _, _, request, tick_type, price, size, _ = piece.split(b"\0")
+                    line = lines[request]
+                    price_place, size_place = price_places[tick_type]
+                    if not price:
+                        continue
+                    values = line.values
+                    values[price_place] = price
+            except (KeyError, ValueError):  # not so many fields, or nothing that is kept
+                self._take(piece[1:] + b"\0")
+                continue
             values[size_place] = size
             if size < _ONE:
                 _settle(values, price_place, size_place)
@@ -163,17 +155,6 @@ class TickDecoder:
         taken = len(pieces) - length_hint(coming) - odd
         self.frames += taken
         return taken
-
-    def _take_unknown(self, piece: bytes, head: bytes) -> None:
-        self._take(piece[1:] + b"\0")
-        fields = head[1:].split(b"\0")
-        if len(fields) != _HEAD_FIELDS:
-            return
-        kind, _, request, tick_type = fields
-        line, places = self._lines.get(request), _PLACES.get(kind, {}).get(tick_type)
-        if line is not None and places is not None:
-            self._known[head] = (line, *places)
-            self._heads.setdefault(request, []).append(head)
 
     def _take_frame(self, buffer: bytes, offset: int) -> int:
         """Take the frame at `offset` by its length, and return where the next one begins: at `offset` if it is not whole."""

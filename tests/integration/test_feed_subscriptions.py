@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,8 @@ from ibstream.contracts.instrument import Instrument, quote_symbol
 from ibstream.contracts.quotes import Quality
 from ibstream.ibkr import RequestFailed
 from ibstream.ibkr.contracts import AmbiguousInstrument
+from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream_feed.contracts import HOURS_AGE, KEPT_FOR, MESSAGES_LEFT, UPKEEP_RETRY_S, UPKEEP_S
 from ibstream_feed.domain.budget import GROW_INTERVAL_S
 from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, FROZEN, LIVE
 from ibstream_feed.domain.register import FIRST_TICK_S, RETRY_S
@@ -53,6 +56,50 @@ def test_what_is_wanted_most_is_asked_for_first_and_a_contract_is_looked_up_once
             await it.subscribed(symbols)
             assert it.source.asked("qualify") == []
             assert it.source.asked("subscribe") == symbols
+
+    run(scenario())
+
+
+def test_a_contract_that_was_remembered_for_too_long_is_looked_up_before_it_is_used(redis_url: str) -> None:
+    """Symbols change hands."""
+
+    async def scenario() -> None:
+        old = SYSTEM_CLOCK.now() - KEPT_FOR - timedelta(hours=1)
+        async with feed(redis_url, source=Gateway(details={"AAPL": {"qualified_at": old}})) as it:
+            await it.subscribed(SYMBOLS)
+        async with feed(redis_url) as it:
+            await it.subscribed(SYMBOLS)
+            assert it.source.asked("qualify") == ["AAPL"]
+
+    run(scenario())
+
+
+def test_hours_that_have_grown_old_are_asked_for_again_when_there_is_room(redis_url: str) -> None:
+    """One symbol at a time, each once; one that gets no answer does not hold up the others, and the lines stream on. What is
+    gone by then is not remembered any longer."""
+
+    async def scenario() -> None:
+        old = {"qualified_at": SYSTEM_CLOCK.now() - HOURS_AGE - timedelta(hours=1)}
+        source = Gateway(details={"AAPL": old, "MSFT": old, "NVDA": old}, room=MESSAGES_LEFT)
+        async with feed(redis_url, source=source) as it:
+            await it.subscribed(SYMBOLS)
+            source.tick_all()
+            source.details.clear()
+            source.unknown.add("MSFT")
+            source.failing["qualify", "AAPL"] = TimeoutError("no answer")
+            await it.passes(3 * UPKEEP_S)
+            assert sorted(source.asked("qualify")) == sorted(SYMBOLS)
+            source.room = 1_000
+            await it.passes(5 * UPKEEP_S)
+            assert sorted(source.asked("qualify")[4:]) == ["AAPL", "MSFT", "NVDA"]
+            assert sorted(source.asked("subscribe")) == sorted(SYMBOLS)
+            await it.quality(Quality.LIVE, *SYMBOLS)
+            source.failing.clear()
+            await it.passes(UPKEEP_RETRY_S)
+            assert source.asked("qualify")[7:] == ["AAPL"]
+        async with feed(redis_url) as it:
+            await it.subscribed(SYMBOLS)
+            assert it.source.asked("qualify") == ["MSFT"]
 
     run(scenario())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from datetime import timedelta
 
 import structlog
@@ -27,6 +28,9 @@ KEPT_FOR = timedelta(days=7)
 UPKEEP_S = 1.0
 """Between two symbols whose hours are asked for again."""
 
+UPKEEP_RETRY_S = 600.0
+"""How long a symbol whose hours could not be had is passed over: it must not hold up the others."""
+
 MESSAGES_LEFT = 5
 """Of the message limit, so many are left free meanwhile."""
 
@@ -42,6 +46,8 @@ class Contracts:
         self._clock = clock
         self._account: str | None = None
         self._known: dict[str, Qualified] = {}
+        self._not_before: dict[str, float] = {}
+        """When the hours of a symbol may be asked for again, in the clock's monotonic seconds."""
 
     async def load(self, account: str) -> None:
         """Take what Redis has for this account, once."""
@@ -92,9 +98,10 @@ class Contracts:
         """Ask for hours that have grown old again, one symbol at a time, and only while nobody else has anything to ask."""
         while not stop.is_set():
             await unless(stop, self._clock.sleep(UPKEEP_S))
-            old = next((one for one in self._known.values() if self._age(one) >= HOURS_AGE), None)
+            old = next(filter(self._is_old, self._known.values()), None)
             if old is None or self._port.free() <= MESSAGES_LEFT:
                 continue
+            self._not_before[quote_symbol(old.instrument)] = self._clock.monotonic() + UPKEEP_RETRY_S
             try:
                 await unless(stop, self.renew(old.instrument))
             except InstrumentError as error:
@@ -114,6 +121,10 @@ class Contracts:
         if known is None or not hours.sessions(known.trading_hours, known.time_zone):
             return None
         return hours.is_open(known.trading_hours, known.time_zone, self._now_s())
+
+    def _is_old(self, known: Qualified) -> bool:
+        is_due = self._not_before.get(quote_symbol(known.instrument), -math.inf) <= self._clock.monotonic()
+        return is_due and self._age(known) >= HOURS_AGE
 
     def _age(self, known: Qualified) -> timedelta:
         return self._clock.now() - known.qualified_at

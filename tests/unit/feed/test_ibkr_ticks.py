@@ -284,6 +284,14 @@ def test_what_is_handed_on_comes_after_the_ticks_before_it() -> None:
     assert [one if isinstance(one, bytes) else set(one[0]) for one in fast.said] == [{"1"}, code, {"7"}]
 
 
+@pytest.mark.parametrize("other", [frame(20, 6, 1, 0, "5"), frame(15, 6, 1, 1, "10.5", 300, 3)])
+def test_another_message_with_the_fields_of_a_tick_is_handed_on(other: bytes) -> None:
+    """Its number begins with that of a tick, and it is none."""
+    fast = Fast()
+    fast.feed(other * 2 + frame(49, 1, 1))
+    assert fast.said == [other, other, frame(49, 1, 1)]
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_a_request_forgotten_is_written_no_more(again: bool) -> None:
     """Nor is its line through another's id: late ticks go nowhere, and a new request has its own."""

@@ -541,6 +541,29 @@ def test_another_login_has_the_data(redis_url: str) -> None:
     run(scenario())
 
 
+def test_a_line_that_dies_for_a_reason_that_may_pass(redis_url: str) -> None:
+    """Told as refused, and not as active for what came before; stale when nothing comes, asked for again, active with a tick."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            await it.subscribed(SYMBOLS)
+            it.source.tick_all()
+            await it.told("AAPL", SubscriptionOutcome.ACTIVE)
+            it.source.refuse("AAPL", 322)
+            await it.told("AAPL", SubscriptionOutcome.REFUSED)
+            await it.passes(RETRY_S[0] + 1)
+            await it.quality(Quality.STALE, "AAPL")
+            await it.passes(RETRY_S[1] + 1)
+            await it.subscribed(SYMBOLS)
+            it.source.tick("AAPL")
+            await it.quality(Quality.LIVE, "AAPL")
+            await it.told("AAPL", SubscriptionOutcome.ACTIVE)
+            told = [SubscriptionOutcome.ACTIVE, SubscriptionOutcome.REFUSED, SubscriptionOutcome.ACTIVE]
+            assert await it.events("AAPL") == told
+
+    run(scenario())
+
+
 # The quality of a row.
 
 

@@ -186,6 +186,22 @@ def test_an_objection_that_may_pass() -> None:
     assert desk.line.doubt is None
 
 
+def test_ticks_from_before_an_objection_do_not_refute_it() -> None:
+    """The line may be dead: it is active again with the next tick, and stale and asked for again without one."""
+    refused = Refusal(SubscriptionOutcome.REFUSED, "not so", 321)
+    desk = Desk()
+    desk.review(seen(1.0), 1.0)
+    desk.register.objected("AAPL", refused, 5.0, is_final=False)
+    assert desk.review(seen(4.9, is_open=False), 5.5) is Do.NOTHING
+    assert desk.review(seen(5.1), 5.5) is Do.TELL
+    desk = Desk()
+    desk.register.objected("AAPL", refused, 5.0, is_final=False)
+    sight = seen(4.9, is_open=False)
+    assert desk.review(sight, 5.0 + RETRY_S[0]) is Do.MARK_STALE
+    stale = replace(sight, is_stale=True, time_ns=ns(35.0))
+    assert desk.review(stale, 35.0 + RETRY_S[0]) is Do.ASK_AGAIN
+
+
 def test_an_objection_that_stands_gives_up_where_nothing_comes() -> None:
     """10089 without delayed ticks."""
     desk = Desk()

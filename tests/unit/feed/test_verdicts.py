@@ -43,6 +43,18 @@ def test_any_other_listed_code_is_a_remark(code: int) -> None:
     assert judge(code, "words")[0] is Then.IGNORE
 
 
+@pytest.mark.parametrize("code", [2100, 2120, 2176, 2199])
+def test_a_warning_is_a_remark_even_if_no_table_lists_it(code: int) -> None:
+    """Such as 2176, of sizes that are fractions, which comes with subscriptions."""
+    assert judge(code, "words")[0] is Then.IGNORE
+
+
+@pytest.mark.parametrize("code", [2099, 2200])
+def test_warnings_end_where_ibkr_says(code: int) -> None:
+    """What no table lists may be an objection."""
+    assert judge(code, "words")[0] is Then.DOUBT
+
+
 @pytest.mark.parametrize("code", [162, 420, 10187, 10189])
 def test_data_that_another_login_has_is_no_missing_permission(code: int) -> None:
     """IBKR uses codes of other things for it: it passes when the other one logs out."""

@@ -40,6 +40,9 @@ _THEN = {
 
 _DELAYED_MAY_COME = 10089
 
+_WARNINGS = range(2100, 2200)
+"""IBKR's warnings, listed or not: none of them is about whether data comes."""
+
 UNKNOWN_CODE = 200
 """IBKR's code for a contract that it does not know, or that fits several."""
 
@@ -47,6 +50,8 @@ UNKNOWN_CODE = 200
 def judge(code: int, text: str) -> tuple[Then, Refusal]:
     """What to do about a code that came about a line, and how to tell of it."""
     then, outcome = _THEN.get(classify(code, text), (Then.IGNORE, SubscriptionOutcome.REFUSED))
+    if code in _WARNINGS:
+        then = Then.IGNORE
     if code == _DELAYED_MAY_COME:
         then = Then.DOUBT_FOR_LONG
     return then, Refusal(outcome, text, code)

@@ -53,7 +53,7 @@ class Subscription:
 
     symbol: str
     asked_s: float
-    """When, in the clock's monotonic seconds; what came before that does not count."""
+    """When, or when IBKR objected, in the clock's monotonic seconds; what came before that does not count."""
     asked_ns: int
     """The same moment in nanoseconds since 1970, to compare with a line's time."""
     told: SubscriptionOutcome | None = None
@@ -133,7 +133,10 @@ class Register:
                 subscription.check_s = min(subscription.check_s, now_s + FRESH_S)
 
     def objected(self, symbol: str, why: Refusal, now_s: float, *, is_final: bool) -> None:
-        """IBKR objected to a line, and may send ticks all the same; whether it does is looked at after a while."""
+        """IBKR objected to a line, and may send ticks all the same; whether it does is looked at after a while.
+
+        Of an objection that may pass, what came before it says nothing: only ticks after it prove that the line lives.
+        """
         subscription = self._open.get(symbol)
         if subscription is None:
             return
@@ -141,6 +144,8 @@ class Register:
         subscription.check_s = now_s + (FIRST_TICK_S if is_final else _wait_s(subscription.tries))
         if not is_final:
             subscription.told = why.outcome
+            subscription.asked_ns += round((now_s - subscription.asked_s) * 1e9)
+            subscription.asked_s = now_s
 
     # Symbols left alone.
 

@@ -292,6 +292,42 @@ def test_a_shard_is_let_go_although_it_is_still_being_taken_up(redis_url: str) -
     run(scenario())
 
 
+class Reluctant(Slow):
+    """Does not end taking up a shard when told to, before it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def gained(self, shard: int, token: int) -> None:
+        try:
+            await super().gained(shard, token)
+        finally:
+            await self.may_end.wait()
+
+
+def test_a_shard_that_comes_back_is_not_written_before_it_is_told(redis_url: str) -> None:
+    """Its lease is ours again, but what was begun under the last one has not ended yet."""
+
+    async def scenario() -> None:
+        async with party(redis_url) as feeds, Bus(redis_url, client_name="test") as bus:
+            reluctant = Reluctant()
+            a = await feeds.join(0, reluctant)
+            try:
+                await feeds.settled(a)
+                await bus.delete(shard_lease(3))
+                await eventually(lambda: reluctant.of(LOST) == [3], what="the loss")
+                await eventually(lambda: bus.get(shard_lease(3)), what="the lease to be ours again")
+                assert reluctant.of(GAINED).count(3) == 1
+                assert not a.sharing.holds(3)
+            finally:
+                reluctant.may_end.set()
+            await eventually(lambda: a.sharing.holds(3), what="the shard to be told")
+            assert reluctant.of(GAINED).count(3) == 2
+
+    run(scenario())
+
+
 def test_what_is_not_let_go_in_time_is_torn_away(redis_url: str) -> None:
     """The keeper is told that it lost it, and the better owner has it; other shards stay as they are."""
 

@@ -23,7 +23,7 @@ from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.service import Slot
-from ibstream.runtime.supervise import cancelled, unless
+from ibstream.runtime.supervise import CANCEL_GRACE_S, unless
 from ibstream_feed.adapters.shard_leases import TTL_S, Member, Report, ShardLeases
 from ibstream_feed.domain.rendezvous import owners
 
@@ -202,7 +202,7 @@ class Sharing:
             self._count("feed.shards_taken", tokens)
 
     async def _gain(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
-        await cancelled(before)
+        await _ended(before)
         held.is_told = True
         while True:
             try:
@@ -221,7 +221,7 @@ class Sharing:
     async def _let_go(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
         try:
             async with asyncio.timeout(min(LETTING_GO_S, held.trusted_until - self._clock.monotonic())):
-                await cancelled(before)
+                await _ended(before)
                 if held.is_told:
                     await self._keeper.letting_go(shard)
         except (TimeoutError, RecoverableError) as error:
@@ -265,3 +265,17 @@ class Sharing:
     def _count(self, event: str, shards: Iterable[int], **more: str) -> None:
         metrics.SHARDS_HELD.set(len(self._held))
         _log.info(event, shards=sorted(shards), held=sorted(self._held), **more)
+
+
+async def _ended(work: asyncio.Task[None] | None) -> None:
+    """Cancel what was begun of a shard and return when it has ended, or after `CANCEL_GRACE_S`.
+
+    It is cancelled once: a second time would cut off what it does in order to end.
+    """
+    if work is None or work.done():
+        return
+    if not work.cancelling():
+        work.cancel()
+    await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
+    if not work.done():
+        _log.error("feed.shard_work_ignores_cancellation", task=repr(work))

@@ -260,6 +260,27 @@ def test_other_instruments_are_quoted_by_lease(redis_url: str) -> None:
     run(scenario())
 
 
+def test_nothing_is_told_of_the_end_of_what_nothing_was_told_of(redis_url: str) -> None:
+    """A lease that was given back before its symbol was even looked up."""
+
+    async def scenario() -> None:
+        async with feed(redis_url, symbols=["AAPL"]) as it:
+            await it.subscribed(["AAPL"])
+            held = it.source.hold("qualify")
+            await it.ask("TSLA")
+            await eventually(lambda: "TSLA" in it.source.asked("qualify"), what="the look-up")
+            await it.give_back("TSLA")
+            await eventually(lambda: it.service.details()["leases"] == 0, what="the lease to be gone")
+            held.set()
+            await it.ask("META")
+            await it.subscribed(["AAPL", "META"])
+            it.source.tick("META")
+            await it.told("META", SubscriptionOutcome.ACTIVE)
+            assert await it.events("TSLA") == []
+
+    run(scenario())
+
+
 def test_ticks_that_still_come_for_what_nobody_wants_do_not_bring_it_back_to_life(redis_url: str) -> None:
     """Between the end of a lease and the end of the subscription: the last word stays that the row is stale."""
 

@@ -59,7 +59,7 @@ class Effort:
 
 
 THOROUGH = Effort(flood_s=4, flood_rounds=5, paced_s=12, paced_rounds=4, cost_s=4, cost_rounds=5, batches=20_000)
-QUICK = Effort(flood_s=1, flood_rounds=2, paced_s=1.5, paced_rounds=3, cost_s=0.8, cost_rounds=2, batches=6_000)
+QUICK = Effort(flood_s=0.8, flood_rounds=2, paced_s=1.2, paced_rounds=3, cost_s=0.7, cost_rounds=2, batches=6_000)
 
 Found = dict[str, Any]
 

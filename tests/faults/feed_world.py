@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from ibstream_feed.adapters.ibkr import IBKRMarketFeed
 from ibstream_feed.service import FeedService
 from ibstream_gateway_emulator.control.handle import GatewayControl
 from ibstream_gateway_emulator.control.views import MessageRow
+from ibstream_gateway_emulator.desks.streams import Stream
 from ibstream_gateway_emulator.domain.limits import Limits
 from ibstream_gateway_emulator.faults import verbs
 from ibstream_gateway_emulator.server import GatewayServer, running_gateway
@@ -41,6 +43,9 @@ QUICK_PROBE = {"probe_interval_s": 1.1, "probe_timeout_s": 1.0, "connect_timeout
 """Of the connection, the same."""
 
 HOUR_S = 3600.0
+
+CLIENT_ID = 3
+"""Of the one feed that there is: client ids begin with 1, the broker's, and the feed's is the third."""
 
 FOLLOW_S = 0.05
 """How often the consumer reads."""
@@ -202,10 +207,10 @@ class World:
 
     def streamed(self) -> list[str]:
         """The symbols that the feed is quoted now, each as often as it is."""
-        feed_id = self.host.client_id
-        return sorted(
-            one.subject.key for one in self.gateway.state.quotes.subscriptions() if one.client.client_id == feed_id
-        )
+        return sorted(one.subject.key for one in self._streams())
+
+    def _streams(self) -> list[Stream]:
+        return [one for one in self.gateway.state.quotes.subscriptions() if one.client.client_id == CLIENT_ID]
 
     async def asked(self, name: str = _REQUEST, *, symbol: str = "") -> int:
         """How often the feed has asked for quotes that last, or looked up a contract; of one symbol, where it is named."""
@@ -219,6 +224,17 @@ class World:
         """How many sessions the feed has made."""
         return len(await self._told(_SESSION))
 
+    async def snapshots(self, symbol: str) -> int:
+        """How often the feed has asked for one quote of a symbol."""
+        rows = await self._heard(_REQUEST)
+        return sum(_is_snapshot(row) and to_ib_symbol(symbol) in row.fields for row in rows)
+
+    async def most_in_a_second(self) -> int:
+        """The most messages that the feed has sent within any second."""
+        found = await self.control.messages(client_id=CLIENT_ID, direction="in", limit=MESSAGES_AT_ONCE)
+        times = [row.time.timestamp() for row in found.messages]
+        return max(bisect.bisect_left(times, at + 1.0) - place for place, at in enumerate(times))
+
     async def errors(self, code: str) -> int:
         """How often the feed was told this code."""
         return sum(code in row.fields[:5] for row in await self._told(_ERROR))
@@ -230,6 +246,17 @@ class World:
         await self.tape.read()
         assert {symbol: row.quality for symbol, row in self.tape.rows.items()} == dict(expected)
         await self.assert_lines(one for one, quality in expected.items() if quality in (Quality.LIVE, Quality.DELAYED))
+        for stream in self._streams():
+            await self._assert_same_prices(stream)
+
+    async def _assert_same_prices(self, stream: Stream) -> None:
+        """Where the market stands still for a moment, the consumer has what the Gateway said."""
+
+        def is_so() -> bool:
+            told, row = stream.told, self.tape.rows[stream.subject.key]
+            return told is not None and (told.bid, told.ask) == (row.bid, row.ask)
+
+        await eventually(is_so, what=f"the prices of {stream.subject.key} to be the Gateway's")
 
     async def assert_lines(self, symbols: Iterable[str]) -> None:
         """The feed is quoted these and no others, each once, and never was quoted any twice."""
@@ -249,9 +276,7 @@ class World:
         for row in sorted((row for part in parts for row in part), key=lambda row: row.number):
             if row.name == _SESSION or (row.name == _ERROR and _DATA_LOST in row.fields[:5]):
                 lined.clear()
-            elif row.name == _CANCEL:
-                lined.pop(row.fields[2], None)
-            elif row.name == _ERROR and row.fields[3] in _DEAD:
+            elif row.name == _CANCEL or (row.name == _ERROR and row.fields[3] in _DEAD):
                 lined.pop(row.fields[2], None)
             elif row.name == _REQUEST and not _is_snapshot(row):
                 assert row.fields[4] not in lined.values(), f"{row.fields[4]} was asked for while it had a line"
@@ -264,9 +289,7 @@ class World:
         return await self._messages(name, "out")
 
     async def _messages(self, name: str, direction: Any) -> list[MessageRow]:
-        found = await self.control.messages(
-            client_id=self.host.client_id, direction=direction, name=name, limit=MESSAGES_AT_ONCE
-        )
+        found = await self.control.messages(client_id=CLIENT_ID, direction=direction, name=name, limit=MESSAGES_AT_ONCE)
         assert not found.left_out
         return list(found.messages)
 
@@ -291,6 +314,7 @@ async def world(
     listed: Collection[str] = (),
     limits: Limits | None = None,
     tick_interval_ms: int = 50,
+    ticks_per_second: int | None = None,
     connection: Mapping[str, float] | None = None,
     clock: Clock = SYSTEM_CLOCK,
     faults: Collection[verbs.Verb] = (),
@@ -303,7 +327,11 @@ async def world(
     are in force before the feed begins. Quotes go to the Redis of `quotes_url`, where one is named.
     """
     emulator = EmulatorSettings(
-        symbols=tuple(symbols), port=0, tick_interval_ms=tick_interval_ms, limits=limits or Limits()
+        symbols=tuple(symbols),
+        port=0,
+        tick_interval_ms=tick_interval_ms,
+        ticks_per_second=ticks_per_second,
+        limits=limits or Limits(),
     )
     async with (
         running_gateway(emulator, clock=clock) as gateway,

@@ -119,3 +119,19 @@ def test_a_hash_full_of_nonsense_is_cleared(redis_url: str) -> None:
             assert await bus.hash(contracts_key("DU1")) == {}
 
     run(play())
+
+
+def test_some_are_had_without_the_rest(redis_url: str) -> None:
+    """Of what was asked for, what is kept and can be read."""
+
+    async def play() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            store = ContractStore(bus)
+            kept = {symbol: qualified(Instrument(symbol=symbol)) for symbol in ("SPY", "AAPL")}
+            for symbol, contract in kept.items():
+                await store.keep("DU1", symbol, contract)
+            await bus.set_fields(contracts_key("DU1"), {"MSFT": b"?"})
+            assert await store.some("DU1", ["AAPL", "MSFT", "TSLA"]) == {"AAPL": kept["AAPL"]}
+            assert await store.some("DU2", ["AAPL"]) == {}
+
+    run(play())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterable
 from datetime import timedelta
 
 import structlog
@@ -60,6 +61,18 @@ class Contracts:
             self._known = {}
         else:
             self._account = account
+
+    async def learn(self, symbols: Iterable[str]) -> None:
+        """Take what other processes have looked up meanwhile of these symbols, as far as they are not known here."""
+        missing = [symbol for symbol in symbols if symbol not in self._known]
+        if self._account is None or not missing:
+            return
+        try:
+            learnt = await self._store.some(self._account, missing)
+        except (BusUnavailable, BusRefused) as error:
+            _log.warning("feed.contracts_not_loaded", error=str(error))
+        else:
+            self._known = learnt | self._known
 
     def get(self, symbol: str) -> Qualified | None:
         """What is known of a symbol; None before it was looked up."""

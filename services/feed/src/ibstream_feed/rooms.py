@@ -201,7 +201,9 @@ class Rooms:
 
     async def gained(self, shard: int, token: int) -> None:
         """This process writes the shard from now on."""
-        await self._publisher.take_over(shard, self.desk.planner.wanted(shard), token // TOKENS_PER_MS)
+        wanted = self.desk.planner.wanted(shard)
+        await self._publisher.take_over(shard, wanted, token // TOKENS_PER_MS)
+        await self._contracts.learn(wanted)
         self.desk.planner.own([shard])
         self._taken_up.add(shard)
         if self._taken_up >= self._sharing.ours:

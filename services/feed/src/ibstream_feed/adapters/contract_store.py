@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import structlog
 
@@ -39,6 +41,13 @@ class ContractStore:
         for first in range(0, len(unreadable), DROP_MAX):
             await self._drop(account, unreadable[first : first + DROP_MAX])
         return kept
+
+    async def some(self, account: str, symbols: Sequence[str]) -> dict[str, Qualified]:
+        """What is kept of these symbols, of which there is one at least; without what cannot be read."""
+        values = await self._bus.ask("HMGET", contracts_key(account), *symbols)
+        pairs = [(symbol, value) for symbol, value in zip(symbols, values, strict=True) if value is not None]
+        found = {symbol: _decoded(symbol.encode(), value) for symbol, value in pairs}
+        return {symbol: contract for symbol, contract in found.items() if contract is not None}
 
     async def keep(self, account: str, symbol: str, qualified: Qualified) -> None:
         """Keep what is known of a symbol, in the place of what was kept before."""

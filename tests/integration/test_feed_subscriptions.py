@@ -187,6 +187,25 @@ def test_a_lease_that_is_not_renewed_ends(redis_url: str) -> None:
     run(scenario())
 
 
+def test_a_lease_that_ends_while_its_line_is_being_asked_for_leaves_no_line(redis_url: str) -> None:
+    """The message waited for its turn; by then nobody wants the symbol, and nobody would ever have ended it."""
+
+    async def scenario() -> None:
+        async with feed(redis_url) as it:
+            await it.subscribed(SYMBOLS)
+            turn = it.source.hold("subscribe")
+            await it.ask("TSLA")
+            await eventually(lambda: "TSLA" in it.source.asked("subscribe"), what="TSLA to be asked for")
+            await it.give_back("TSLA")
+            wanted = len(SYMBOLS)
+            await eventually(lambda: it.service.details()["wanted"] == wanted, what="nobody to want it any more")
+            turn.set()
+            await eventually(lambda: "TSLA" in it.source.asked("unsubscribe"), what="TSLA to be given back")
+            await it.subscribed(SYMBOLS)
+
+    run(scenario())
+
+
 def test_a_symbol_is_subscribed_once_however_many_hold_a_lease_on_it(redis_url: str) -> None:
     """The second hears the outcome, too; the subscription lasts until the last one gives it back."""
 

@@ -334,6 +334,9 @@ class SubscriptionDesk:
             line.is_sampled = False
             now_ns = self._clock.time_ns()
             await self._port.subscribe(line, contract)
+            if not self.planner.owns(symbol) or self._book.get(symbol) is not line:  # let go while that waited its turn
+                await self._port.unsubscribe(line)
+                return
             self._register.asked(symbol, self._clock.monotonic(), now_ns)
         except InstrumentError as error:
             await self._contracts.forget(symbol)

@@ -30,6 +30,12 @@ from ibstream_feed.last_values import LastValues
 RETRY_S = 0.5
 """Between two tries to write what Redis refuses. While it is away nothing is tried: its return is noticed."""
 
+ROWS_SAVED_PER_S = 2_000
+"""So many last values are saved in a second, at most, unless that would make one older than `SAVED_EVERY_S_MAX`."""
+
+SAVED_EVERY_S_MAX = 1.0
+"""Readers rely on it: what stood in a stream two seconds ago stands in the hash."""
+
 LET_GO_S = 1.0
 """How long it may take until what is under way of a shard is written."""
 
@@ -226,9 +232,14 @@ class QuotePublisher:
             shard.is_resting = False
         self.flush(range(len(self._shards)))
 
+    def _last_values_pause_s(self) -> float:
+        """As set; but with very many symbols less often, or saving would cost as much as publishing."""
+        many_s = min(len(self._book) / ROWS_SAVED_PER_S, SAVED_EVERY_S_MAX)
+        return max(self._settings.last_values_interval_s, many_s)
+
     async def _keep_last_values(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            await unless(stop, self._clock.sleep(self._settings.last_values_interval_s))
+            await unless(stop, self._clock.sleep(self._last_values_pause_s()))
             self._count_conflated()
             self._pipe.cork()
             for shard in filter(self._is_ours, self._shards):

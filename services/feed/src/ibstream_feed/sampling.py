@@ -48,6 +48,7 @@ class Sampler:
         contracts: Contracts,
         *,
         at_once: int,
+        on_taken: Callable[[Wanted], None],
         on_refused: OnRefused,
         clock: Clock,
     ) -> None:
@@ -56,10 +57,12 @@ class Sampler:
         self._contracts = contracts
         self._most = at_once
         self._at_once = at_once
+        self._on_taken = on_taken
         self._on_refused = on_refused
         self._clock = clock
         self._wanted: dict[str, Wanted] = {}
         self._rotation = Rotation()
+        self._has_work = asyncio.Event()
         self._not_before: dict[str, float] = {}
         self._looked_up: set[str] = set()
         """Whose contract was looked up anew, and has not proved good yet."""
@@ -71,12 +74,18 @@ class Sampler:
         """How long the last round through all symbols took, in seconds; 0 before there was one."""
         return self._rotation.round_s
 
+    @property
+    def in_hand(self) -> int:
+        """How many snapshots are under way; each takes a line."""
+        return self._rotation.in_hand
+
     def take(self, sampled: Sequence[Wanted], at_once: int) -> None:
         """Sample these from now on, so many of them at a time."""
         self._wanted = {wanted.symbol: wanted for wanted in sampled}
         self._rotation.take(self._wanted)
         self._at_once = min(at_once, self._most)
         self._not_before = {symbol: at for symbol, at in self._not_before.items() if symbol in self._wanted}
+        self._has_work.set()
 
     async def work(self, stop: asyncio.Event) -> None:
         """Sample until the stop."""
@@ -88,13 +97,19 @@ class Sampler:
         while not stop.is_set():
             symbol = self._next() if number < self._at_once else None
             if symbol is None:
-                await unless(stop, self._clock.sleep(POLL_S))
+                await unless(
+                    stop, self._clock.sleep(POLL_S) if number < self._at_once and self._wanted else self._idle()
+                )
                 continue
             try:
                 await unless(stop, self._sample(self._wanted[symbol]))
             finally:
                 if self._rotation.done(symbol, self._clock.monotonic()):
                     metrics.SWEEP_SECONDS.set(self._rotation.round_s)
+
+    async def _idle(self) -> None:
+        self._has_work.clear()
+        await self._has_work.wait()
 
     def _next(self) -> str | None:
         if not self.is_allowed or self._port.free() <= MESSAGES_LEFT:
@@ -127,6 +142,7 @@ class Sampler:
             self._unanswered(wanted, error)
         else:
             metrics.SNAPSHOTS.labels("taken").inc()
+            self._on_taken(wanted)
             self._looked_up.discard(wanted.symbol)
 
     def _unanswered(self, wanted: Wanted, error: Exception) -> None:

@@ -74,8 +74,9 @@ class SubscriptionDesk:
         self._on_gone = on_gone
         self._clock = clock
         self._register = Register(settings.stale_after_s)
-        self._watch = Watch(book, self._register, contracts, clock=clock)
+        self._watch = Watch(book, self._register, contracts, stale_after_s=settings.stale_after_s, clock=clock)
         self._is_up = False
+        self._is_settled = False
         self._asking: set[str] = set()
         self._again: set[str] = set()
         self._looked_up: set[str] = set()
@@ -91,6 +92,7 @@ class SubscriptionDesk:
             book,
             contracts,
             at_once=settings.sampling_lines,
+            on_taken=self._on_sample_taken,
             on_refused=self._on_sample_refused,
             clock=clock,
         )
@@ -102,6 +104,11 @@ class SubscriptionDesk:
         self._show_sampled(plan)
         self.sampler.take(plan.sampled, self.planner.sampling_lines)
         self._see_off(before.symbols - plan.symbols)
+        self._unsettle()
+
+    def _unsettle(self) -> None:
+        """There is something to ask for, or to give back."""
+        self._is_settled = False
         self._wake.set()
 
     def _show_sampled(self, plan: Plan) -> None:
@@ -109,11 +116,16 @@ class SubscriptionDesk:
         for one in plan.sampled:
             if one.symbol not in self._register:
                 self._book.open(one.symbol).is_sampled = True
-            capacity = SubscriptionOutcome.OVER_CAPACITY if one.is_leased else SubscriptionOutcome.SAMPLED
-            self._outcomes.tell(one.symbol, capacity, _SAMPLED_TEXT)
+            self._tell_sampled(one)
         for one in plan.left_out:
-            if self._register.can_be_had(one.symbol):
-                self._outcomes.tell(one.symbol, SubscriptionOutcome.OVER_CAPACITY, _LEFT_OUT_TEXT)
+            why = self._register.why_left_alone(one.symbol)
+            if why is None:
+                why = Refusal(SubscriptionOutcome.OVER_CAPACITY, _LEFT_OUT_TEXT, 0)
+            self._outcomes.tell(one.symbol, why.outcome, why.text, why.code)
+
+    def _tell_sampled(self, one: Wanted) -> None:
+        outcome = SubscriptionOutcome.OVER_CAPACITY if one.is_leased else SubscriptionOutcome.SAMPLED
+        self._outcomes.tell(one.symbol, outcome, _SAMPLED_TEXT)
 
     def _see_off(self, symbols: Iterable[str]) -> None:
         """Nobody wants these any more: the last row says so, and then they are forgotten."""
@@ -144,7 +156,7 @@ class SubscriptionDesk:
         """The link is back, and IBKR says that subscriptions were kept (1102): those that stay silent were not."""
         self._is_up = True
         self._register.recheck([one.symbol for one in self._register], self._clock.monotonic())
-        self._wake.set()
+        self._unsettle()
 
     def session_lost(self) -> None:
         """There is nobody to ask any more."""
@@ -192,9 +204,7 @@ class SubscriptionDesk:
             case Then.SHRINK:
                 self._register.ended(line.symbol)
                 self._mark_stale([line])
-                self.planner.budget.refused(len(self._register), self._clock.monotonic())
-                _log.warning("feed.lines_refused", lines=self.planner.budget.lines, code=code, text=text)
-                self.planner.renew()
+                self._shrink(len(self._register) + self.sampler.in_hand, why)
 
     def on_farm(self, farm: str, is_up: bool) -> None:
         """A data farm came or went: quotes that come through it stand still, or have to prove that they flow again."""
@@ -204,7 +214,6 @@ class SubscriptionDesk:
         if is_up:
             self._farms_down.discard(farm)
             self._register.recheck([line.symbol for line in lines], self._clock.monotonic())
-            self._wake.set()
         else:
             self._farms_down.add(farm)
             self._mark_stale(lines)
@@ -229,6 +238,12 @@ class SubscriptionDesk:
             self._mark_stale([line])
         self.planner.renew()
 
+    def _shrink(self, in_use: int, why: Refusal) -> None:
+        """IBKR gives no more lines than are in use: what is wanted least does without, and nothing is asked for in vain."""
+        self.planner.budget.refused(in_use, self._clock.monotonic())
+        _log.warning("feed.lines_refused", lines=self.planner.budget.lines, code=why.code, text=why.text)
+        self.planner.renew()
+
     def _look_up_again(self, line: Line, why: Refusal) -> None:
         """IBKR does not know the contract id that was remembered: once in a session it is looked up anew."""
         if line.symbol in self._looked_up:
@@ -238,11 +253,17 @@ class SubscriptionDesk:
         self._contracts.distrust(line.symbol)
         self._register.ended(line.symbol)
         self._mark_stale([line])
-        self._wake.set()
+        self._unsettle()
+
+    def _on_sample_taken(self, wanted: Wanted) -> None:
+        if wanted.symbol in self.planner.plan.in_turn:
+            self._tell_sampled(wanted)
 
     def _on_sample_refused(self, wanted: Wanted, why: Refusal, is_final: bool) -> None:
         if is_final:
             self._give_up(wanted.symbol, why)
+        elif why.outcome is SubscriptionOutcome.OVER_CAPACITY:
+            self._shrink(len(self._register) + self.sampler.in_hand - 1, why)
         else:
             self._outcomes.tell(wanted.symbol, why.outcome, why.text, why.code)
 
@@ -255,7 +276,7 @@ class SubscriptionDesk:
             self._wake.clear()
             self._review()
             await self._see_out()
-            if not self._is_up:
+            if not self._is_up or self._is_settled:
                 continue
             try:
                 await unless(stop, self.settle())
@@ -265,16 +286,24 @@ class SubscriptionDesk:
     async def settle(self) -> None:
         """Give back what the plan has no line for, and ask for what it has one for. Raises `GatewayUnavailable`."""
         async with self._settling:
-            await self._end_surplus()
+            self._is_settled = True
             self.sampler.is_allowed = False
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(LOOKUPS_AT_ONCE):
-                        group.create_task(self._ask_each())
-            except BaseExceptionGroup as errors:
-                raise root_cause(errors) from errors
+                await self._carry_out()
+            except BaseException:
+                self._is_settled = False
+                raise
             self.sampler.is_allowed = self._is_up
             metrics.SUBSCRIPTIONS.set(len(self._register))
+
+    async def _carry_out(self) -> None:
+        await self._end_surplus()
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(LOOKUPS_AT_ONCE):
+                    group.create_task(self._ask_each())
+        except BaseExceptionGroup as errors:
+            raise root_cause(errors) from errors
 
     async def _end_surplus(self) -> None:
         while self._to_end:
@@ -318,12 +347,17 @@ class SubscriptionDesk:
         if symbol in self._asking or (symbol in self._register and symbol not in self._again):
             return False
         line = self._book.get(symbol)
-        return line is None or not line.is_gathering  # else its last snapshot is still on its way: a moment later
+        if line is None or not line.is_gathering:
+            return True
+        self._is_settled = False  # its last snapshot is still on its way: a moment later
+        return False
 
     async def _ask(self, wanted: Wanted) -> None:
         symbol = wanted.symbol
         try:
             contract = await self._contracts.qualify(wanted.instrument)
+            if len(self._register) + len(self._asking) > len(self.planner.plan.lined):
+                await self._end_surplus()  # the plan has changed since: first give back, then ask
             if symbol not in self.planner.plan.lined:  # another is wanted more by now, or somebody else has its shard
                 return
             line = self._book.open(symbol)
@@ -355,7 +389,7 @@ class SubscriptionDesk:
     def _review(self) -> None:
         now_s = self._clock.monotonic()
         if self._is_up:
-            for line, subscription, do in self._watch.look():
+            for line, subscription, do in self._watch.look(self.planner.plan.lined):
                 self._act(line, subscription, do)
         self._mark_stale(self._watch.old_samples(self.sampler.round_s))
         has_grown = self.planner.budget.review(now_s)
@@ -363,7 +397,6 @@ class SubscriptionDesk:
             self.planner.renew()
         metrics.SUBSCRIPTIONS.set(len(self._register))
         metrics.QUARANTINED.set(self._register.left_alone)
-        self._watch.figures()
 
     def _act(self, line: Line, subscription: Subscription, do: Do) -> None:
         match do:
@@ -372,7 +405,7 @@ class SubscriptionDesk:
                 self._outcomes.tell(line.symbol, subscription.told)
             case Do.ASK_AGAIN:
                 self._again.add(line.symbol)
-                self._wake.set()
+                self._unsettle()
                 _log.info("feed.asked_again", symbol=line.symbol, tries=subscription.tries)
             case Do.MARK_STALE:
                 self._mark_stale([line])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Collection, Iterator
 
+from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.quotes import Quality
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
@@ -16,22 +18,30 @@ SAMPLE_AGE_S_MIN = 120.0
 SAMPLE_AGE_ROUNDS = 3
 """A sampled row is stale when it is older than so many rounds, and than `SAMPLE_AGE_S_MIN`."""
 
+_LATE = (DELAYED, DELAYED_FROZEN)
+_ACTIVE, _DELAYED = SubscriptionOutcome.ACTIVE, SubscriptionOutcome.DELAYED
+
 
 class Watch:
     """Sees what the register cannot know: how lines stand, and whether their exchanges are open."""
 
-    def __init__(self, book: QuoteBook, register: Register, contracts: Contracts, *, clock: Clock) -> None:
+    def __init__(
+        self, book: QuoteBook, register: Register, contracts: Contracts, *, stale_after_s: float, clock: Clock
+    ) -> None:
+        """`stale_after_s`: how long a line may be silent before it is looked at closely."""
         self._book = book
         self._register = register
         self._contracts = contracts
+        self._stale_after_s = stale_after_s
         self._clock = clock
 
-    def look(self) -> Iterator[tuple[Line, Subscription, Do]]:
-        """Every line that needs something."""
+    def look(self, symbols: Collection[str]) -> Iterator[tuple[Line, Subscription, Do]]:
+        """Every line of these symbols that needs something."""
         now_s, now_ns = self._clock.monotonic(), self._clock.time_ns()
+        fresh_since_ns = now_ns - round(self._stale_after_s * 1e9)
         for subscription in self._register:
             line = self._book.get(subscription.symbol)
-            if line is None:
+            if line is None or subscription.symbol not in symbols or self._flows(line, subscription, fresh_since_ns):
                 continue
             do = self._register.review(subscription, self._seen(line), now_s, now_ns)
             if do is not Do.NOTHING:
@@ -56,11 +66,22 @@ class Watch:
         metrics.QUOTES_DELAYED.set(late)
         return {"stale": stale, "delayed": late}
 
+    @staticmethod
+    def _flows(line: Line, subscription: Subscription, fresh_since_ns: int) -> bool:
+        """Whether all is as it was said to be: so it is with nearly every line, and that is seen at once."""
+        return (
+            line.time_ns >= fresh_since_ns
+            and line.time_ns >= subscription.asked_ns
+            and not line.is_stale
+            and subscription.check_s == math.inf
+            and subscription.told is (_DELAYED if line.data_type in _LATE else _ACTIVE)
+        )
+
     def _seen(self, line: Line) -> Seen:
         return Seen(
             time_ns=line.time_ns,
             is_stale=line.is_stale,
-            is_delayed=line.data_type in (DELAYED, DELAYED_FROZEN),
+            is_delayed=line.data_type in _LATE,
             halted=line.halted,
             is_open=self._contracts.in_regular_hours(line.symbol),
         )

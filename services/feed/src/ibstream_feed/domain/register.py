@@ -160,6 +160,11 @@ class Register:
         """Whether a symbol may be asked for."""
         return symbol not in self._quarantine
 
+    def why_left_alone(self, symbol: str) -> Refusal | None:
+        """Why a symbol is not asked for; None where it may be."""
+        one = self._quarantine.get(symbol)
+        return None if one is None else one.why
+
     def released(self, now_s: float) -> bool:
         """Let go of those that were left alone long enough. Returns whether there were any."""
         over = [symbol for symbol, one in self._quarantine.items() if one.until_s <= now_s]

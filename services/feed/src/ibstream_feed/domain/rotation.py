@@ -23,6 +23,11 @@ class Rotation:
     def __len__(self) -> int:
         return len(self._symbols)
 
+    @property
+    def in_hand(self) -> int:
+        """How many have their turn now."""
+        return len(self._in_hand)
+
     def take(self, symbols: Iterable[str]) -> None:
         """These take turns from now on. A round that has begun goes on, and newcomers join it."""
         before, self._symbols = set(self._symbols), tuple(symbols)

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from feed_host import SYMBOLS, Gateway, feed
+from feed_host import SHARDS, SYMBOLS, Gateway, feed
 from support import eventually, run
 
+from ibstream.bus import Bus
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument, quote_symbol
-from ibstream.contracts.quotes import Quality
+from ibstream.contracts.quotes import Quality, shard_of
 from ibstream.ibkr import RequestFailed
 from ibstream.ibkr.contracts import AmbiguousInstrument
 from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.service import Slot
 from ibstream_feed.contracts import HOURS_AGE, KEPT_FOR, MESSAGES_LEFT, UPKEEP_RETRY_S, UPKEEP_S
 from ibstream_feed.domain.budget import GROW_INTERVAL_S
 from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, FROZEN, LIVE
 from ibstream_feed.domain.register import FIRST_TICK_S, RETRY_S
+from ibstream_feed.sharing import Sharing
 
 SHORT: dict[str, Any] = {"market_data_lines": 3, "sampling_lines": 1}
 """Two lines that stream, one for snapshots: too few for the list."""
@@ -187,21 +192,34 @@ def test_a_lease_that_is_not_renewed_ends(redis_url: str) -> None:
     run(scenario())
 
 
-def test_a_lease_that_ends_while_its_line_is_being_asked_for_leaves_no_line(redis_url: str) -> None:
-    """The message waited for its turn; by then nobody wants the symbol, and nobody would ever have ended it."""
+class Taker:
+    """A `ShardKeeper` that takes what it is given and does nothing with it."""
+
+    async def gained(self, shard: int, token: int) -> None: ...
+
+    async def letting_go(self, shard: int) -> None: ...
+
+    def lost(self, shards: Collection[int]) -> None: ...
+
+    def peers_changed(self, peers: int) -> None: ...
+
+
+def test_a_line_that_is_asked_for_while_its_shard_goes_is_given_back(redis_url: str) -> None:
+    """The message waited for its turn; by then another process has the shard, and nobody would ever have ended it."""
 
     async def scenario() -> None:
-        async with feed(redis_url) as it:
-            await it.subscribed(SYMBOLS)
-            turn = it.source.hold("subscribe")
-            await it.ask("TSLA")
-            await eventually(lambda: "TSLA" in it.source.asked("subscribe"), what="TSLA to be asked for")
-            await it.give_back("TSLA")
-            wanted = len(SYMBOLS)
-            await eventually(lambda: it.service.details()["wanted"] == wanted, what="nobody to want it any more")
+        source = Gateway()
+        turn = source.hold("subscribe")
+        async with feed(redis_url, source=source, is_ready=False) as it, Bus(redis_url, client_name="other") as bus:
+            await eventually(lambda: set(source.asked("subscribe")) == set(SYMBOLS), what="all to be asked for")
+            other = Sharing(bus, Slot(1, 1), gateway="", lines=100, shards=SHARDS, clock=SYSTEM_CLOCK, keeper=Taker())
+            stop = asyncio.Event()
+            sharing = asyncio.create_task(other.run(stop))
+            await eventually(lambda: other.held, what="the other to have a share")
             turn.set()
-            await eventually(lambda: "TSLA" in it.source.asked("unsubscribe"), what="TSLA to be given back")
-            await it.subscribed(SYMBOLS)
+            await it.subscribed([symbol for symbol in SYMBOLS if shard_of(symbol, SHARDS) not in other.held])
+            stop.set()
+            await sharing
 
     run(scenario())
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 import pytest
+from feed_rig import settings
 from redis_for_tests import KillableServer
 from support import eventually, run
 
@@ -20,10 +21,9 @@ from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
 from ibstream.contracts.registry import QUOTES, last_quotes_key
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.errors import ConfigurationError
-from ibstream.runtime.settings import FeedSettings, Settings
 
 SHARDS = 8
-SETTINGS = Settings(feed=FeedSettings(shards=SHARDS, last_values_interval_s=0.01))
+SETTINGS = settings(shards=SHARDS, last_values_interval_s=0.01)
 AAPL = shard_of("AAPL", SHARDS)
 
 END = 2 * READ_COUNT + 500

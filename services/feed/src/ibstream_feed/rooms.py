@@ -211,12 +211,16 @@ class Rooms:
         self._shards_changed()
 
     async def letting_go(self, shard: int) -> None:
-        """Another process takes the shard, or this one stops; the session's end would end the subscriptions in any case."""
+        """Another process takes the shard, or this one stops; the session's end would end the subscriptions in any case.
+
+        First nothing is written any more, so that what the hash says is the last word of the stream, too; giving the lines back
+        may take longer than there is time.
+        """
         self._publisher.flush(self._book.mark_stale(self._lines(shard), self._clock.time_ns()))
-        if not self._is_stopping:
-            await self.desk.let_go(shard)
         await self._publisher.settled([shard])
         await self._publisher.let_go(shard)
+        if not self._is_stopping:
+            await self.desk.let_go(shard)
         self._close([shard])
 
     def lost(self, shards: Collection[int]) -> None:

@@ -15,7 +15,8 @@ from ibstream.ibkr import RequestFailed
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream_feed.domain.line import DELAYED
 from ibstream_feed.domain.rotation import ROUND_S_MIN
-from ibstream_feed.sampling import CLOSED_AGE_S, LATER_S, MESSAGES_LEFT
+from ibstream_feed.rooms import MESSAGES_LEFT_MAX
+from ibstream_feed.sampling import CLOSED_AGE_S, LATER_S
 from ibstream_feed.watch import SAMPLE_AGE_S_MIN
 
 STREAMED = ("AAPL", "MSFT")
@@ -110,19 +111,19 @@ def test_whoever_wants_a_line_does_not_wait_behind_snapshots(redis_url: str) -> 
     """Some of the message limit is left free; and nothing is sampled before every line has been asked for."""
 
     async def scenario() -> None:
-        source = Gateway(room=MESSAGES_LEFT)
+        source = Gateway(room=MESSAGES_LEFT_MAX)
         held = source.hold("subscribe")
         async with feed(redis_url, source=source, is_ready=False, **SHORT) as it:
             await eventually(lambda: len(source.asked("subscribe")) == 2, what="the lines to be asked for")
             source.room = 1_000
             await it.passes(2)
             assert source.asked("snapshot") == []
-            source.room = MESSAGES_LEFT
+            source.room = MESSAGES_LEFT_MAX
             held.set()
             await it.subscribed(STREAMED)
             await it.passes(2)
             assert source.asked("snapshot") == []
-            source.room = MESSAGES_LEFT + 1
+            source.room = MESSAGES_LEFT_MAX + 1
             await it.quality(Quality.SNAPSHOT, *REST)
 
     run(scenario())

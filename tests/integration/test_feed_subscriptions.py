@@ -20,10 +20,11 @@ from ibstream.ibkr import RequestFailed
 from ibstream.ibkr.contracts import AmbiguousInstrument
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.service import Slot
-from ibstream_feed.contracts import HOURS_AGE, KEPT_FOR, MESSAGES_LEFT, UPKEEP_RETRY_S, UPKEEP_S
-from ibstream_feed.domain.budget import GROW_INTERVAL_S
+from ibstream_feed.contracts import HOURS_AGE, KEPT_FOR, UPKEEP_RETRY_S, UPKEEP_S
+from ibstream_feed.domain.budget import GROW_S_MIN
 from ibstream_feed.domain.line import DELAYED, DELAYED_FROZEN, FROZEN, LIVE
 from ibstream_feed.domain.register import FIRST_TICK_S, RETRY_S
+from ibstream_feed.rooms import MESSAGES_LEFT_MAX
 from ibstream_feed.sharing import Sharing
 
 SHORT: dict[str, Any] = {"market_data_lines": 3, "sampling_lines": 1}
@@ -85,7 +86,7 @@ def test_hours_that_have_grown_old_are_asked_for_again_when_there_is_room(redis_
 
     async def scenario() -> None:
         old = {"qualified_at": SYSTEM_CLOCK.now() - HOURS_AGE - timedelta(hours=1)}
-        source = Gateway(details={"AAPL": old, "MSFT": old, "NVDA": old}, room=MESSAGES_LEFT)
+        source = Gateway(details={"AAPL": old, "MSFT": old, "NVDA": old}, room=MESSAGES_LEFT_MAX)
         async with feed(redis_url, source=source) as it:
             await it.subscribed(SYMBOLS)
             source.tick_all()
@@ -357,7 +358,7 @@ def test_ibkr_has_fewer_lines_than_are_configured(redis_url: str) -> None:
             source.tick_all()
             asked = len(source.asked("subscribe"))
             assert asked <= 2 * (len(symbols) + 1)
-            await it.passes(GROW_INTERVAL_S - 30)
+            await it.passes(GROW_S_MIN - 5)
             assert len(source.asked("subscribe")) == asked
 
     run(scenario())
@@ -372,10 +373,10 @@ def test_ibkr_has_no_line_at_all(redis_url: str) -> None:
                 await it.told(symbol, SubscriptionOutcome.OVER_CAPACITY)
             asked = len(it.source.asked("subscribe"))
             assert asked <= 2 * len(SYMBOLS)
-            await it.passes(GROW_INTERVAL_S - 30)
+            await it.passes(GROW_S_MIN - 5)
             assert len(it.source.asked("subscribe")) == asked
             it.source.lines_max = 100
-            await it.passes(60)
+            await it.passes(GROW_S_MIN)
             await it.subscribed(SYMBOLS)
 
     run(scenario())
@@ -391,7 +392,7 @@ def test_lines_that_become_free_are_found(redis_url: str) -> None:
             await it.subscribed(symbols[:4])
             source.lines_max = 100
             source.tick_all()
-            await it.passes(GROW_INTERVAL_S + 10)
+            await it.passes(GROW_S_MIN)
             await it.subscribed(symbols, within_s=3.0)
             assert it.service.details()["lines"] == 10
 

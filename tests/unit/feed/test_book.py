@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from ibstream.contracts.quotes import Quality, Quote, shard_of
 from ibstream_feed.domain.book import QuoteBook
-from ibstream_feed.domain.line import BID, BID_SIZE, Line
+from ibstream_feed.domain.line import BID, BID_SIZE, DELAYED, Line
 
 SHARDS = 4
 SYMBOLS = ["AAPL", "MSFT", "NVDA", "BRK.B", "TSLA"]
@@ -198,6 +199,36 @@ def test_of_a_line_that_was_closed_nothing_is_sent_or_saved() -> None:
     book.put_back(taken)
     book.put_back_unsaved(saved)
     assert (unsent(book), unsaved(book)) == ({}, {})
+
+
+def test_a_closed_line_says_nothing_whatever_still_arrives() -> None:
+    """It ticks until its subscription has ended; and another line of the symbol may have been opened."""
+    book = flowing()
+    tick(book, "AAPL", 10)
+    closed = book.open("AAPL")
+    book.close("AAPL")
+    opened = book.open("AAPL")
+    closed.values[BID] = b"11"
+    assert book.ticked([closed], 2) == book.mark_stale([closed], 3) == set()
+    book.show(closed)
+    assert (unsent(book), unsaved(book)) == ({}, {})
+    assert book.ticked([closed, opened], 4) == {SHARD}
+
+
+def test_a_row_that_waits_is_sent_as_what_its_values_are() -> None:
+    """A write takes its time, or fails; meanwhile another subscription begins, which has said nothing yet."""
+    book = flowing()
+    line = book.open("AAPL")
+    line.data_type, line.halted = DELAYED, True
+    tick(book, "AAPL", 10)
+    line.begin()
+    rows, saved = book.take_unsent(SHARD), book.take_unsaved(SHARD)
+    assert rows == saved == [replace(quote("AAPL", 10, quality=Quality.DELAYED), halted=True)]
+    book.put_back(rows)
+    book.put_back_unsaved(saved)
+    assert unsent(book) == unsaved(book) == {"AAPL": rows[0]}
+    tick(book, "AAPL", 11)
+    assert unsent(book) == {"AAPL": quote("AAPL", 11)}
 
 
 def test_last_values_are_kept_apart_from_what_is_unsent() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ibstream_feed.domain.budget import GROW_INTERVAL_S, GROW_LINES, LineBudget
+from ibstream_feed.domain.budget import GROW_LINES, GROW_S_MAX, GROW_S_MIN, LineBudget
 
 
 def refused(lines: int, in_use: int, at_s: float = 0.0) -> LineBudget:
@@ -19,7 +19,6 @@ def test_what_is_configured_may_be_used() -> None:
     """Until IBKR says otherwise."""
     budget = LineBudget(100)
     assert budget.lines == 100
-    assert not budget.is_shrunk
     assert not budget.review(1e9)
 
 
@@ -39,27 +38,41 @@ def test_a_refusal_never_lets_it_grow() -> None:
     assert budget.lines == 0
 
 
-def test_it_grows_step_by_step_until_it_is_whole() -> None:
-    """After each interval by a few lines, not before; whole, it does not grow any more."""
-    budget = refused(50, 42, at_s=100.0)
+def test_it_grows_in_steps_that_double_until_it_is_whole() -> None:
+    """After each wait by twice as many lines, not before; whole, it does not grow any more."""
+    budget = refused(100, 20, at_s=100.0)
     at_s = 100.0
-    for expected in (42 + GROW_LINES, 50):
-        assert not budget.review(at_s + GROW_INTERVAL_S - 0.001)
-        at_s += GROW_INTERVAL_S
+    for expected in (25, 35, 55, 95, 100):
+        assert not budget.review(at_s + GROW_S_MIN - 0.001)
+        at_s += GROW_S_MIN
         assert budget.review(at_s)
         assert budget.lines == expected
-    assert not budget.is_shrunk
-    assert not budget.review(at_s + 10 * GROW_INTERVAL_S)
+    assert not budget.review(at_s + 10 * GROW_S_MAX)
 
 
-def test_a_refusal_starts_the_wait_anew() -> None:
-    """It grew, and IBKR refused again: the next try is an interval away."""
-    budget = refused(50, 40)
-    assert budget.review(GROW_INTERVAL_S)
-    budget.refused(40, GROW_INTERVAL_S + 1)
-    assert not budget.review(2 * GROW_INTERVAL_S)
-    assert budget.lines == 40
-    assert budget.review(2 * GROW_INTERVAL_S + 1)
+def test_each_growth_that_is_refused_doubles_the_wait() -> None:
+    """What is asked for in vain is asked for ever more seldom; a burst of refusals counts once."""
+    budget, at_s, wait_s = refused(50, 40), 0.0, GROW_S_MIN
+    for _ in range(8):
+        assert not budget.review(at_s + wait_s - 0.001)
+        at_s += wait_s
+        assert budget.review(at_s)
+        assert budget.lines == 40 + GROW_LINES
+        for in_use in (42, 41, 40):
+            budget.refused(in_use, at_s)
+        assert budget.lines == 40
+        wait_s = min(2 * wait_s, GROW_S_MAX)
+    assert wait_s == GROW_S_MAX
+
+
+def test_a_refusal_long_after_the_last_growth_is_a_new_one() -> None:
+    """The lines were there meanwhile; somebody else has taken them since."""
+    budget = refused(50, 47)
+    assert budget.review(GROW_S_MIN)
+    assert budget.lines == 50
+    at_s = GROW_S_MIN + GROW_S_MAX + 1
+    budget.refused(30, at_s)
+    assert budget.review(at_s + GROW_S_MIN)
 
 
 def test_a_new_session_begins_with_what_is_configured() -> None:
@@ -67,7 +80,6 @@ def test_a_new_session_begins_with_what_is_configured() -> None:
     budget = refused(50, 10)
     budget.begin()
     assert budget.lines == 50
-    assert not budget.is_shrunk
 
 
 def test_more_processes_share_the_lines() -> None:
@@ -75,7 +87,6 @@ def test_more_processes_share_the_lines() -> None:
     budget = refused(100, 60)
     budget.set(50)
     assert budget.lines == 50
-    assert not budget.is_shrunk
     budget.set(100)
     assert budget.lines == 60
 

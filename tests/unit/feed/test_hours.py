@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ibstream_feed.domain.hours import is_open, last_close, sessions
+from ibstream_feed.domain.hours import is_open, is_told, sessions
 
 START = datetime(2020, 1, 1, tzinfo=ZoneInfo("America/New_York"))
 WEEK = "20261125:0930-20261125:1600;20261126:CLOSED;20261127:0930-20261127:1300"
@@ -84,7 +84,7 @@ def test_a_zone_that_nobody_knows_is_closed(zone: str) -> None:
     """Silence that nobody can judge is no alarm."""
     assert sessions(WEEK, zone) == ()
     assert not is_open(WEEK, zone, at("20261125 12:00"))
-    assert last_close(WEEK, zone, at("20261130 12:00")) is None
+    assert not is_told(WEEK, zone, at("20261125 12:00"))
 
 
 @pytest.mark.parametrize("text", ["", "CLOSED", "20261126:CLOSED", "nonsense", "20261126:0930-1600"])
@@ -102,11 +102,19 @@ def test_digits_that_are_no_moment_are_passed_over(text: str) -> None:
     assert len(sessions(f"{text};{WEEK}", "America/New_York")) == 2
 
 
-def test_the_latest_close() -> None:
-    """Of the sessions that are over; None before the first has ended."""
-    assert last_close(WEEK, "America/New_York", at("20261125 15:59")) is None
-    assert last_close(WEEK, "America/New_York", at("20261127 10:00")) == at("20261125 16:00")
-    assert last_close(WEEK, "America/New_York", at("20261201 10:00")) == at("20261127 13:00")
+def test_what_lies_beyond_the_days_that_are_named_is_not_told() -> None:
+    """Nobody knows whether the exchange is open then: that must not pass for closed."""
+    assert is_told(WEEK, "America/New_York", at("20261125 03:00"))
+    assert is_told(WEEK, "America/New_York", at("20261127 23:59"))
+    assert not is_told(WEEK, "America/New_York", at("20261201 10:00"))
+    assert is_told("20261128:CLOSED", "America/New_York", at("20261128 12:00"))
+    assert not is_told("", "America/New_York", at("20261128 12:00"))
+
+
+def test_a_zone_may_have_its_name_in_words_behind_it() -> None:
+    """As older Gateways write it; summer time is kept."""
+    text = "20260601:0930-20260601:1600"
+    assert sessions(text, "EST (Eastern Standard Time)") == sessions(text, "America/New_York")
 
 
 @given(

@@ -167,6 +167,57 @@ def test_a_new_subscription_knows_nothing_of_the_type_or_halt_of_the_one_before(
     assert (made.data_type, made.halted) == (LIVE, False)
 
 
+@pytest.mark.parametrize(
+    ("data_type", "is_sampled", "quality"),
+    [(DELAYED, False, Quality.DELAYED), (DELAYED, True, Quality.DELAYED), (LIVE, True, Quality.SNAPSHOT)],
+)
+def test_old_values_are_shown_as_what_they_were(data_type: int, is_sampled: bool, quality: Quality) -> None:
+    """Whatever begins, and however often: what a row says of its values changes with them, at the first tick."""
+    made = line()
+    made.data_type, made.halted, made.is_sampled = data_type, True, is_sampled
+    made.begin()
+    assert (made.quality, made.row().halted) == (quality, True)
+    made.is_sampled = False
+    made.begin()
+    made.data_type, made.halted = FROZEN, False
+    assert (made.quality, made.row().halted) == (quality, True)
+    made.known = made.values
+    assert (made.quality, made.row().halted) == (Quality.FROZEN, False)
+
+
+def test_a_snapshot_does_not_turn_live_before_the_first_tick_of_a_stream() -> None:
+    """The line is given back its place, and its subscription waits its turn."""
+    made = line()
+    made.is_sampled = True
+    made.is_sampled = False
+    assert (made.is_sampled, made.quality) == (False, Quality.SNAPSHOT)
+    made.known = made.values
+    assert made.quality is Quality.LIVE
+
+
+@pytest.mark.parametrize("has_begun", [False, True])
+def test_what_is_not_kept_up_any_more_is_a_snapshot_at_once(has_begun: bool) -> None:
+    """Also where another subscription had begun, and had brought nothing yet."""
+    made = line()
+    if has_begun:
+        made.begin()
+    made.is_sampled = True
+    assert made.quality is Quality.SNAPSHOT
+
+
+def test_what_comes_to_nothing_leaves_all_as_it_was() -> None:
+    """Values, type and halt."""
+    made = line()
+    made.data_type, made.halted = DELAYED, True
+    row = made.row()
+    made.begin()
+    made.values[BID], made.halted, made.data_type = b"1", False, FROZEN
+    made.forgo()
+    assert (made.row(), made.data_type, made.halted) == (row, DELAYED, True)
+    made.values[LAST] = b"190"
+    assert made.row().last == 190, "what goes on is shown"
+
+
 def test_what_is_restored_is_stale_and_says_what_it_said() -> None:
     """The prices, sizes, time and halt of another life."""
     row = Quote("AAPL", 1, 2, 3, 4, 5, 6, 7, 9, Quality.DELAYED, halted=True)
@@ -179,8 +230,9 @@ def test_what_is_restored_does_not_mingle_with_a_subscription_that_has_begun() -
     """It is shown until the first tick, and no longer."""
     made = Line("AAPL", 3)
     made.begin()
-    made.restore(Quote("AAPL", 1, 2, 3, 4, 5, 6, 7, 9))
+    made.restore(Quote("AAPL", 1, 2, 3, 4, 5, 6, 7, 9, halted=True))
     made.values[BID], made.values[BID_SIZE] = b"190", b"1"
     assert shown(made) == (1, 2, 3, 4, 5, 6, 7)
+    assert (made.row().halted, made.halted) == (True, False)
     made.known = made.values
     assert shown(made) == (190, None, None, 1, None, None, None)

@@ -44,9 +44,10 @@ def test_fewer_lines_than_are_kept_for_snapshots_are_all_used_for_them() -> None
     assert shares(plan(wanted(*"ABC"), lines=2, sampling_lines=10)) == ("", "ABC", "")
 
 
-def test_with_no_line_at_all_everything_is_left_out() -> None:
-    """There is nothing to ask with."""
-    assert shares(plan(wanted(*"AB"), lines=0, sampling_lines=10)) == ("", "", "AB")
+def test_with_no_line_at_all_everything_takes_turns() -> None:
+    """A snapshot may be given all the same; where none is wanted, there is nothing to ask with."""
+    assert shares(plan(wanted(*"AB"), lines=0, sampling_lines=10)) == ("", "AB", "")
+    assert shares(plan(wanted(*"AB"), lines=0, sampling_lines=0)) == ("", "", "AB")
 
 
 def test_of_a_symbol_that_is_named_twice_the_first_counts() -> None:
@@ -88,8 +89,8 @@ def test_whatever_is_wanted(
     to_have = [symbol for symbol in order if symbol not in refused]
     rest = [symbol for symbol in left_out if symbol not in refused]
     assert [*streamed, *sampled, *rest] == to_have
-    kept = min(sampling_lines, lines) if sampled else 0
-    assert len(streamed) == min(len(to_have), lines - kept)
+    kept = min(sampling_lines, max(1, lines)) if sampled else 0
+    assert len(streamed) == min(len(to_have), max(0, lines - kept))
     assert not sampled or kept
     assert not (sampled and rest)
     assert {one.symbol for one in made.streamed if one.is_leased} == set(streamed) & set(leased)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 import structlog
@@ -32,8 +32,8 @@ UPKEEP_S = 1.0
 UPKEEP_RETRY_S = 600.0
 """How long a symbol whose hours could not be had is passed over: it must not hold up the others."""
 
-MESSAGES_LEFT = 5
-"""Of the message limit, so many are left free meanwhile."""
+FORGOTTEN_AFTER = timedelta(days=30)
+"""A contract that nobody has had looked up for so long is dropped."""
 
 _log = structlog.get_logger(__name__)
 
@@ -49,6 +49,8 @@ class Contracts:
         self._known: dict[str, Qualified] = {}
         self._not_before: dict[str, float] = {}
         """When the hours of a symbol may be asked for again, in the clock's monotonic seconds."""
+        self.messages_left = 0
+        """Of the message limit, so many are left free while hours are renewed."""
 
     async def load(self, account: str) -> None:
         """Take what Redis has for this account, once."""
@@ -61,6 +63,8 @@ class Contracts:
             self._known = {}
         else:
             self._account = account
+            for symbol in [symbol for symbol, known in self._known.items() if self._age(known) >= FORGOTTEN_AFTER]:
+                await self.forget(symbol)
 
     async def learn(self, symbols: Iterable[str]) -> None:
         """Take what other processes have looked up meanwhile of these symbols, as far as they are not known here."""
@@ -89,6 +93,8 @@ class Contracts:
         """Look an instrument up, known or not. Raises what the port's `qualify` raises."""
         symbol = quote_symbol(instrument)
         found = self._known[symbol] = await self._port.qualify(instrument)
+        if found.trading_hours and not hours.sessions(found.trading_hours, found.time_zone):
+            _log.warning("feed.hours_not_understood", symbol=symbol, zone=found.time_zone, hours=found.trading_hours)
         try:
             await self._store.keep(self._port.account, symbol, found)
         except (BusUnavailable, BusRefused) as error:
@@ -107,12 +113,13 @@ class Contracts:
         except (BusUnavailable, BusRefused) as error:
             _log.warning("feed.contract_not_dropped", symbol=symbol, error=str(error))
 
-    async def keep_up(self, stop: asyncio.Event) -> None:
-        """Ask for hours that have grown old again, one symbol at a time, and only while nobody else has anything to ask."""
+    async def keep_up(self, is_wanted: Callable[[str], bool], stop: asyncio.Event) -> None:
+        """Ask for hours that have grown old again, of symbols that are wanted, one at a time, and while nobody else asks."""
         while not stop.is_set():
             await unless(stop, self._clock.sleep(UPKEEP_S))
-            old = next(filter(self._is_old, self._known.values()), None)
-            if old is None or self._port.free() <= MESSAGES_LEFT:
+            wanted = (known for symbol, known in self._known.items() if is_wanted(symbol))
+            old = next(filter(self._is_old, wanted), None)
+            if old is None or self._port.free() <= self.messages_left:
                 continue
             self._not_before[quote_symbol(old.instrument)] = self._clock.monotonic() + UPKEEP_RETRY_S
             try:
@@ -130,10 +137,10 @@ class Contracts:
 
     def trades(self, symbol: str) -> bool | None:
         """Whether it trades at all now, early and late hours included; None where nobody knows."""
-        known = self._known.get(symbol)
-        if known is None or not hours.sessions(known.trading_hours, known.time_zone):
+        known, now_s = self._known.get(symbol), self._now_s()
+        if known is None or not hours.is_told(known.trading_hours, known.time_zone, now_s):
             return None
-        return hours.is_open(known.trading_hours, known.time_zone, self._now_s())
+        return hours.is_open(known.trading_hours, known.time_zone, now_s)
 
     def _is_old(self, known: Qualified) -> bool:
         is_due = self._not_before.get(quote_symbol(known.instrument), -math.inf) <= self._clock.monotonic()

@@ -57,8 +57,9 @@ class Planner:
         self.renew()
 
     def share(self, peers: int) -> None:
-        """So many processes share the Gateway's lines from now on."""
+        """So many processes share the Gateway's lines and messages from now on."""
         self._peers = max(1, peers)
+        self.budget.begin()
         self._set_budget()
 
     def reserve(self, lines: int) -> None:
@@ -78,6 +79,11 @@ class Planner:
         )
         metrics.LINE_BUDGET.set(self.budget.lines)
         self._on_plan(before, self.plan)
+
+    @property
+    def requests_per_s(self) -> int:
+        """How many messages a second are this process's."""
+        return max(1, self._settings.requests_per_s // self._peers)
 
     @property
     def sampling_lines(self) -> int:

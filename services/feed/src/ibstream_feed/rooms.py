@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 
 from ibstream.bus import Bus
 from ibstream.contracts.feed import DataKind, SubscriptionOutcome
@@ -40,6 +41,9 @@ one of the owner before."""
 SHARE_S_MAX = 3.0
 """How long a new session waits for its shards before it is ready with those that it has: others may have to let go first."""
 
+MESSAGES_LEFT_MAX = 3
+"""Of the messages of a second a quarter, but no more than these, are left to whoever wants a line: snapshots can wait."""
+
 _STREAMED = (DataKind.TICKS, DataKind.BARS, DataKind.DEPTH)
 
 
@@ -60,9 +64,9 @@ class Rooms:
         self._port = port
         self._settings = settings
         self._clock = clock
-        self._consumer = f"feed-{slot.number}"
         self._is_stopping = False
-        self._taken_up: set[int] = set()
+        self._taken_up: dict[int, int] = {}
+        """The shards of which anything is asked for, and the epoch that no earlier writer's is above."""
         self._has_share = asyncio.Event()
         """Set once this process has taken up all the shards that were to be its own."""
         self._book = QuoteBook(settings.shards)
@@ -81,7 +85,15 @@ class Rooms:
         self._outcomes = Outcomes(bus, clock=clock)
         self._contracts = Contracts(ContractStore(bus), port, clock=clock)
         self._leases = LeaseDesk(bus, clock=clock, on_change=self._on_leases, on_refused=self._outcomes.refuse)
-        self._streams = StreamDesk(quotes_bus, port, settings=settings, clock=clock, outcome=self._tell_of_stream)
+        self._streams = StreamDesk(
+            quotes_bus,
+            port,
+            settings=settings,
+            holds=lambda symbol: self._sharing.holds(self._shard(symbol)),
+            epoch_after=lambda symbol: self._taken_up.get(self._shard(symbol), 0),
+            clock=clock,
+            outcome=self._tell_of_stream,
+        )
         self.desk = SubscriptionDesk(
             port,
             self._book,
@@ -99,11 +111,12 @@ class Rooms:
         """What runs while the slot is held."""
         return (
             self._share_and_publish,
-            self._leases.worker(self._consumer),
+            self._leases.worker(f"feed-{self._sharing.name}"),
             self._leases.watch,
-            self.desk.work,
+            self.desk.review,
+            self.desk.asker.work,
             self.desk.sampler.work,
-            self._contracts.keep_up,
+            partial(self._contracts.keep_up, self._is_wanted),
             self._streams.work,
             self._outcomes.work,
         )
@@ -120,6 +133,7 @@ class Rooms:
     async def _note_stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._is_stopping = True
+        self._book.flows = False
         self._stale_all()
 
     # What the source tells.
@@ -147,6 +161,7 @@ class Rooms:
     async def session_ready(self) -> None:
         """A new session, or one whose subscriptions are gone: ask for everything. Raises a `RecoverableError` where it ends."""
         self._publisher.new_epoch()
+        self._stale_all()  # also where IBKR lost them without a word before
         await unless(self._has_share, self._clock.sleep(SHARE_S_MAX))
         await self.desk.resubscribe()
         self._streams.session_ready()
@@ -154,6 +169,7 @@ class Rooms:
     def link_restored(self) -> None:
         """The link is back, and IBKR says that the subscriptions were kept."""
         self._publisher.new_epoch()
+        self._stale_all()
         self.desk.recheck()
         self._streams.session_ready()
 
@@ -176,7 +192,6 @@ class Rooms:
         await self._publisher.forget(gone)
 
     def _stale_all(self) -> None:
-        self._book.flows = False
         self._publisher.flush(self._book.mark_stale(self._book, self._clock.time_ns()))
 
     # What the leases say.
@@ -191,8 +206,14 @@ class Rooms:
         self.desk.planner.reserve(sum(want.data is DataKind.BARS for want in wants))
         self._streams.desire(wants, self._contracts.qualify)
 
+    def _is_wanted(self, symbol: str) -> bool:
+        return symbol in self.desk.planner.plan.symbols
+
     def _is_ours(self, want: Want) -> bool:
-        return shard_of(want.symbol, self._settings.shards) in self._sharing.held
+        return self._shard(want.symbol) in self._taken_up
+
+    def _shard(self, symbol: str) -> int:
+        return shard_of(symbol, self._settings.shards)
 
     def _tell_of_stream(self, symbol: str, data: DataKind, outcome: SubscriptionOutcome, text: str, code: int) -> None:
         self._outcomes.tell(symbol, outcome, text, code, data=data)
@@ -205,8 +226,8 @@ class Rooms:
         await self._publisher.take_over(shard, wanted, token // TOKENS_PER_MS)
         await self._contracts.learn(wanted)
         self.desk.planner.own([shard])
-        self._taken_up.add(shard)
-        if self._taken_up >= self._sharing.ours:
+        self._taken_up[shard] = token // TOKENS_PER_MS
+        if self._taken_up.keys() >= self._sharing.ours:
             self._has_share.set()
         self._shards_changed()
 
@@ -216,25 +237,34 @@ class Rooms:
         First nothing is written any more, so that what the hash says is the last word of the stream, too; giving the lines back
         may take longer than there is time.
         """
+        self._taken_up.pop(shard, None)
         self._publisher.flush(self._book.mark_stale(self._lines(shard), self._clock.time_ns()))
         await self._publisher.settled([shard])
         await self._publisher.let_go(shard)
+        await self._streams.let_go(lambda symbol: self._shard(symbol) == shard)
         if not self._is_stopping:
             await self.desk.let_go(shard)
         self._close([shard])
 
     def lost(self, shards: Collection[int]) -> None:
         """Another process may write these already."""
+        self._publisher.lost(shards)
+        self._streams.lost(lambda symbol: self._shard(symbol) in shards)
         self.desk.drop(shards)
         self._close(shards)
 
     def peers_changed(self, peers: int) -> None:
         """The Gateway's lines and messages are shared by so many processes."""
         self.desk.planner.share(peers)
-        self._port.limit(max(1, self._settings.requests_per_s // max(1, peers)))
+        self._streams.share(peers)
+        requests_per_s = self.desk.planner.requests_per_s
+        self._port.limit(requests_per_s)
+        messages_left = min(MESSAGES_LEFT_MAX, requests_per_s // 4)
+        self.desk.sampler.messages_left = self._contracts.messages_left = messages_left
 
     def _close(self, shards: Collection[int]) -> None:
-        self._taken_up.difference_update(shards)
+        for shard in shards:
+            self._taken_up.pop(shard, None)
         symbols = [line.symbol for shard in shards for line in self._lines(shard)]
         for symbol in symbols:
             self._book.close(symbol)

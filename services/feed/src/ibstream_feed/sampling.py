@@ -20,9 +20,6 @@ from ibstream_feed.domain.rotation import Rotation
 from ibstream_feed.ports import MarketDataPort
 from ibstream_feed.verdicts import Then, judge, refusal_of
 
-MESSAGES_LEFT = 3
-"""Of the message limit, so many are left free: whoever wants a line must not wait behind snapshots."""
-
 POLL_S = 0.05
 """How often it is looked whether a snapshot may be asked for."""
 
@@ -48,13 +45,16 @@ class Sampler:
         contracts: Contracts,
         *,
         at_once: int,
+        is_allowed: Callable[[], bool],
         on_taken: Callable[[Wanted], None],
         on_refused: OnRefused,
         clock: Clock,
     ) -> None:
+        """`is_allowed` says whether there is a session to ask on, and every line that is wanted has been asked for."""
         self._port = port
         self._book = book
         self._contracts = contracts
+        self._is_allowed = is_allowed
         self._most = at_once
         self._at_once = at_once
         self._on_taken = on_taken
@@ -62,12 +62,13 @@ class Sampler:
         self._clock = clock
         self._wanted: dict[str, Wanted] = {}
         self._rotation = Rotation()
-        self._has_work = asyncio.Event()
+        self._is_new = asyncio.Event()
+        """Set, and another put in its place, when other symbols are to be sampled."""
         self._not_before: dict[str, float] = {}
         self._looked_up: set[str] = set()
         """Whose contract was looked up anew, and has not proved good yet."""
-        self.is_allowed = False
-        """Whether there is a session to ask on, and every line that is wanted has been asked for."""
+        self.messages_left = 0
+        """Of the message limit, so many are left free: whoever wants a line must not wait behind snapshots."""
 
     @property
     def round_s(self) -> float:
@@ -85,7 +86,8 @@ class Sampler:
         self._rotation.take(self._wanted)
         self._at_once = min(at_once, self._most)
         self._not_before = {symbol: at for symbol, at in self._not_before.items() if symbol in self._wanted}
-        self._has_work.set()
+        self._is_new.set()
+        self._is_new = asyncio.Event()
 
     async def work(self, stop: asyncio.Event) -> None:
         """Sample until the stop."""
@@ -95,11 +97,11 @@ class Sampler:
 
     async def _sample_each(self, number: int, stop: asyncio.Event) -> None:
         while not stop.is_set():
-            symbol = self._next() if number < self._at_once else None
+            changed = self._is_new  # before anything is looked at: what changes from here on wakes this task
+            is_at_work = number < self._at_once and bool(self._wanted)
+            symbol = self._next() if is_at_work else None
             if symbol is None:
-                await unless(
-                    stop, self._clock.sleep(POLL_S) if number < self._at_once and self._wanted else self._idle()
-                )
+                await unless(stop, self._clock.sleep(POLL_S) if is_at_work else changed.wait())
                 continue
             try:
                 await unless(stop, self._sample(self._wanted[symbol]))
@@ -107,12 +109,8 @@ class Sampler:
                 if self._rotation.done(symbol, self._clock.monotonic()):
                     metrics.SWEEP_SECONDS.set(self._rotation.round_s)
 
-    async def _idle(self) -> None:
-        self._has_work.clear()
-        await self._has_work.wait()
-
     def _next(self) -> str | None:
-        if not self.is_allowed or self._port.free() <= MESSAGES_LEFT:
+        if not self._is_allowed() or self._port.free() <= self.messages_left:
             return None
         return self._rotation.next(self._clock.monotonic(), self._is_due)
 

@@ -1,4 +1,4 @@
-"""The desk of subscriptions: what the plan says is asked for, and what IBKR says of it is heeded."""
+"""The desk of subscriptions: what is planned is asked for, what IBKR says of it is heeded, and every line is looked after."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import structlog
 
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.instrument import Instrument
-from ibstream.ibkr import GatewayUnavailable, RequestFailed
-from ibstream.ibkr.contracts import InstrumentError
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
-from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.settings import FeedSettings
-from ibstream.runtime.supervise import root_cause, unless
+from ibstream.runtime.supervise import unless
+from ibstream_feed.asking import Asker
 from ibstream_feed.contracts import Contracts
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.farms import depends
@@ -26,17 +24,14 @@ from ibstream_feed.outcomes import Outcomes
 from ibstream_feed.planning import Planner
 from ibstream_feed.ports import MarketDataPort
 from ibstream_feed.sampling import Sampler
-from ibstream_feed.verdicts import Then, judge, refusal_of
+from ibstream_feed.verdicts import Then, judge
 from ibstream_feed.watch import Watch
-
-LOOKUPS_AT_ONCE = 8
-"""Contract look-ups under way together: each waits for an answer, and the next need not."""
 
 REVIEW_S = 0.5
 """How often every line is looked at."""
 
-LATER_S = 60.0
-"""How long a symbol is left alone whose look-up got no answer, or failed for a reason that may pass."""
+FARM_DOWN_S_MAX = 180.0
+"""A farm that IBKR has not called connected for so long is looked at no more: its lines are asked for again like any others."""
 
 _SAMPLED_TEXT = "no line is free: quotes of it are sampled, in turn with others"
 _LEFT_OUT_TEXT = "no line is free, and none is kept for snapshots (feed.sampling_lines)"
@@ -45,10 +40,9 @@ _log = structlog.get_logger(__name__)
 
 
 class SubscriptionDesk:
-    """Brings what is asked of IBKR in line with what is wanted, the most wanted first, and keeps it so.
+    """Knows how every line of the shards that this process writes stands, and has done about it what can be done.
 
-    It has the lines of the shards that this process writes. Everything that changes what is wanted, or what can be had, makes a
-    new plan at once; `settle` then gives lines back and asks for others until the plan is carried out.
+    Everything that changes what is wanted, or what can be had, makes a new plan at once; the asker then carries it out.
     """
 
     def __init__(
@@ -75,23 +69,29 @@ class SubscriptionDesk:
         self._clock = clock
         self._register = Register(settings.stale_after_s)
         self._watch = Watch(book, self._register, contracts, stale_after_s=settings.stale_after_s, clock=clock)
-        self._is_up = False
-        self._is_settled = False
-        self._asking: set[str] = set()
-        self._again: set[str] = set()
         self._looked_up: set[str] = set()
-        self._to_end: list[Line] = []
         self._leaving: set[str] = set()
-        self._farms_down: set[str] = set()
-        self._wake = asyncio.Event()
-        self._settling = asyncio.Lock()
+        self._farms_down: dict[str, float] = {}
+        """Farms that are not connected, and since when."""
         self.planner = Planner(listed, settings=settings, can_be_had=self._register.can_be_had, on_plan=self._on_plan)
         """What is wanted, and of that what may be had."""
+        self.asker = Asker(
+            port,
+            book,
+            contracts,
+            self._register,
+            plan=lambda: self.planner.plan,
+            on_refused=self._on_asking_refused,
+            on_demoted=self._demote,
+            clock=clock,
+        )
+        """Who carries that out."""
         self.sampler = Sampler(
             port,
             book,
             contracts,
             at_once=settings.sampling_lines,
+            is_allowed=lambda: self.asker.is_up and self.asker.is_settled,
             on_taken=self._on_sample_taken,
             on_refused=self._on_sample_refused,
             clock=clock,
@@ -101,15 +101,17 @@ class SubscriptionDesk:
     # The plan.
 
     def _on_plan(self, before: Plan, plan: Plan) -> None:
+        self._welcome_back(plan.symbols)
         self._show_sampled(plan)
         self.sampler.take(plan.sampled, self.planner.sampling_lines)
         self._see_off(before.symbols - plan.symbols)
-        self._unsettle()
+        self.asker.unsettle()
 
-    def _unsettle(self) -> None:
-        """There is something to ask for, or to give back."""
-        self._is_settled = False
-        self._wake.set()
+    def _welcome_back(self, symbols: Collection[str]) -> None:
+        """Symbols that were about to be forgotten, and are wanted again."""
+        for symbol in self._leaving.intersection(symbols):
+            self._leaving.discard(symbol)
+            self._register.unheard(symbol)
 
     def _show_sampled(self, plan: Plan) -> None:
         """Lines of what takes turns, and what is told of it."""
@@ -135,6 +137,15 @@ class SubscriptionDesk:
         for symbol in owned:
             self._outcomes.tell(symbol, SubscriptionOutcome.ENDED)
 
+    def _demote(self, line: Line) -> None:
+        """It has lost its line: from now on it is sampled, or not kept up at all."""
+        if line.symbol in self.planner.plan.in_turn:
+            line.is_sampled = True
+            self._book.show(line)
+            self._publish({line.shard})
+        else:
+            self._mark_stale([line])
+
     # The session.
 
     async def resubscribe(self) -> None:
@@ -142,21 +153,19 @@ class SubscriptionDesk:
         self._register.clear()
         self._register.forgive()
         self.planner.budget.begin()
-        self._again.clear()
-        self._to_end.clear()
         self._looked_up.clear()
         self._farms_down.clear()
         await self._contracts.load(self._port.account)
-        self._is_up = True
+        self.asker.begin()
         self.planner.renew()
-        await self.settle()
+        await self.asker.settle()
         _log.info("feed.subscribed", lines=len(self._register), sampled=len(self.planner.plan.sampled))
 
     def recheck(self) -> None:
         """The link is back, and IBKR says that subscriptions were kept (1102): those that stay silent were not."""
-        self._is_up = True
+        self.asker.is_up = True
         self._register.recheck([one.symbol for one in self._register], self._clock.monotonic())
-        self._unsettle()
+        self.asker.unsettle()
 
     def session_lost(self) -> None:
         """There is nobody to ask any more."""
@@ -165,8 +174,7 @@ class SubscriptionDesk:
 
     def link_lost(self) -> None:
         """Nothing can be asked for until the link is back."""
-        self._is_up = False
-        self.sampler.is_allowed = False
+        self.asker.is_up = False
 
     # Shards that go.
 
@@ -175,14 +183,13 @@ class SubscriptionDesk:
         self.planner.disown([shard])
         for line in [line for line in self._book if line.shard == shard]:
             if line.symbol in self._register:
-                await self._end(line)
+                await self.asker.give_back(line)
 
     def drop(self, shards: Collection[int]) -> None:
         """These shards are another's already: their lines are given back as soon as that can be done."""
         for line in [line for line in self._book if line.shard in shards]:
             if line.symbol in self._register:
-                self._register.ended(line.symbol)
-                self._to_end.append(line)
+                self.asker.end(line)
         self.planner.disown(shards)
 
     # What IBKR says.
@@ -202,7 +209,7 @@ class SubscriptionDesk:
             case Then.LOOK_UP:
                 self._look_up_again(line, why)
             case Then.SHRINK:
-                self._register.ended(line.symbol)
+                self.asker.end(line)
                 self._mark_stale([line])
                 self._shrink(len(self._register) + self.sampler.in_hand, why)
 
@@ -210,18 +217,23 @@ class SubscriptionDesk:
         """A data farm came or went: quotes that come through it stand still, or have to prove that they flow again."""
         if is_up and farm not in self._farms_down:
             return
-        lines = [line for line in self._book if self._depends(line, farm)]
+        lines = [line for line in self._book if self._depends(line.symbol, farm)]
         if is_up:
-            self._farms_down.discard(farm)
+            del self._farms_down[farm]
             self._register.recheck([line.symbol for line in lines], self._clock.monotonic())
         else:
-            self._farms_down.add(farm)
+            self._farms_down[farm] = self._clock.monotonic()
             self._mark_stale(lines)
         _log.warning("feed.farm", farm=farm, connected=is_up, lines=len(lines))
 
-    def _depends(self, line: Line, farm: str) -> bool:
-        contract = self._contracts.get(line.symbol)
+    def _depends(self, symbol: str, farm: str) -> bool:
+        contract = self._contracts.get(symbol)
         return contract is None or depends(farm, contract.instrument)
+
+    def _is_behind_a_farm(self, symbol: str) -> bool:
+        """Whether its quotes may come through a farm that is down: then there is no point in asking for them."""
+        long_ago = self._clock.monotonic() - FARM_DOWN_S_MAX
+        return any(since > long_ago and self._depends(symbol, farm) for farm, since in self._farms_down.items())
 
     def _doubt(self, line: Line, why: Refusal, *, is_final: bool) -> None:
         self._register.objected(line.symbol, why, self._clock.monotonic(), is_final=is_final)
@@ -231,11 +243,14 @@ class SubscriptionDesk:
             self._mark_stale([line])
 
     def _give_up(self, symbol: str, why: Refusal, *, for_s: float | None = None) -> None:
-        self._register.leave_alone(symbol, why, self._clock.monotonic(), for_s=for_s)
-        self._outcomes.tell(symbol, why.outcome, why.text, why.code)
+        """It is left alone. A request that was refused is cancelled all the same: ticks that still come count for nothing."""
         line = self._book.get(symbol)
         if line is not None:
+            if symbol in self._register:
+                self.asker.end(line)
             self._mark_stale([line])
+        self._register.leave_alone(symbol, why, self._clock.monotonic(), for_s=for_s)
+        self._outcomes.tell(symbol, why.outcome, why.text, why.code)
         self.planner.renew()
 
     def _shrink(self, in_use: int, why: Refusal) -> None:
@@ -251,9 +266,11 @@ class SubscriptionDesk:
             return
         self._looked_up.add(line.symbol)
         self._contracts.distrust(line.symbol)
-        self._register.ended(line.symbol)
+        self.asker.end(line)
         self._mark_stale([line])
-        self._unsettle()
+
+    def _on_asking_refused(self, symbol: str, why: Refusal, for_s: float | None) -> None:
+        self._give_up(symbol, why, for_s=for_s)
 
     def _on_sample_taken(self, wanted: Wanted) -> None:
         if wanted.symbol in self.planner.plan.in_turn:
@@ -267,131 +284,22 @@ class SubscriptionDesk:
         else:
             self._outcomes.tell(wanted.symbol, why.outcome, why.text, why.code)
 
-    # Carrying the plan out.
+    # Looking after every line.
 
-    async def work(self, stop: asyncio.Event) -> None:
-        """Look at every line, again and again, and settle what has changed."""
+    async def review(self, stop: asyncio.Event) -> None:
+        """Look at every line, again and again."""
         while not stop.is_set():
-            await unless(stop, unless(self._wake, self._clock.sleep(REVIEW_S)))
-            self._wake.clear()
-            self._review()
+            await unless(stop, self._clock.sleep(REVIEW_S))
+            self._look_at_lines()
             await self._see_out()
-            if not self._is_up or self._is_settled:
-                continue
-            try:
-                await unless(stop, self.settle())
-            except RecoverableError as error:
-                _log.debug("feed.not_settled", error=str(error))  # the session is over, or about to be
 
-    async def settle(self) -> None:
-        """Give back what the plan has no line for, and ask for what it has one for. Raises `GatewayUnavailable`."""
-        async with self._settling:
-            self._is_settled = True
-            self.sampler.is_allowed = False
-            try:
-                await self._carry_out()
-            except BaseException:
-                self._is_settled = False
-                raise
-            self.sampler.is_allowed = self._is_up
-            metrics.SUBSCRIPTIONS.set(len(self._register))
-
-    async def _carry_out(self) -> None:
-        await self._end_surplus()
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(LOOKUPS_AT_ONCE):
-                    group.create_task(self._ask_each())
-        except BaseExceptionGroup as errors:
-            raise root_cause(errors) from errors
-
-    async def _end_surplus(self) -> None:
-        while self._to_end:
-            await self._port.unsubscribe(self._to_end.pop())
-        for subscription in self._register:
-            line = self._book.get(subscription.symbol)
-            if subscription.symbol not in self.planner.plan.lined and line is not None:
-                await self._end(line)
-                self._demote(line)
-
-    def _demote(self, line: Line) -> None:
-        """It has lost its line: from now on it is sampled, or not kept up at all."""
-        if line.symbol in self.planner.plan.in_turn:
-            line.is_sampled = True
-            self._book.show(line)
-            self._publish({line.shard})
-        else:
-            self._mark_stale([line])
-
-    async def _end(self, line: Line) -> None:
-        self._register.ended(line.symbol)
-        try:
-            await self._port.unsubscribe(line)
-        except GatewayUnavailable:  # and with the session, the subscription
-            return
-
-    async def _ask_each(self) -> None:
-        while (wanted := self._next()) is not None:
-            self._asking.add(wanted.symbol)
-            try:
-                await self._ask(wanted)
-            finally:
-                self._asking.discard(wanted.symbol)
-
-    def _next(self) -> Wanted | None:
-        """The most wanted symbol that has not been asked for, or has to be again; None where there is none, or no link."""
-        return next(filter(self._is_due, self.planner.plan.streamed), None) if self._is_up else None
-
-    def _is_due(self, wanted: Wanted) -> bool:
-        symbol = wanted.symbol
-        if symbol in self._asking or (symbol in self._register and symbol not in self._again):
-            return False
-        line = self._book.get(symbol)
-        if line is None or not line.is_gathering:
-            return True
-        self._is_settled = False  # its last snapshot is still on its way: a moment later
-        return False
-
-    async def _ask(self, wanted: Wanted) -> None:
-        symbol = wanted.symbol
-        try:
-            contract = await self._contracts.qualify(wanted.instrument)
-            if len(self._register) + len(self._asking) > len(self.planner.plan.lined):
-                await self._end_surplus()  # the plan has changed since: first give back, then ask
-            if symbol not in self.planner.plan.lined:  # another is wanted more by now, or somebody else has its shard
-                return
-            line = self._book.open(symbol)
-            if symbol in self._again:
-                self._again.discard(symbol)
-                metrics.RESUBSCRIBED.inc()
-                await self._port.unsubscribe(line)
-            line.is_sampled = False
-            now_ns = self._clock.time_ns()
-            await self._port.subscribe(line, contract)
-            if not self.planner.owns(symbol) or self._book.get(symbol) is not line:  # let go while that waited its turn
-                await self._port.unsubscribe(line)
-                return
-            self._register.asked(symbol, self._clock.monotonic(), now_ns)
-        except InstrumentError as error:
-            await self._contracts.forget(symbol)
-            self._give_up(symbol, refusal_of(error))
-        except RequestFailed as error:
-            then, why = judge(error.code, error.text)
-            self._give_up(symbol, why, for_s=None if then is Then.GIVE_UP else LATER_S)
-        except TimeoutError as error:
-            if not len(self._register):  # not one of them: it is the Gateway that does not answer yet, not the symbol
-                raise GatewayUnavailable(f"no look-up is answered: {error}") from error
-            why = Refusal(SubscriptionOutcome.REFUSED, str(error), 0)
-            self._give_up(symbol, why, for_s=LATER_S)
-
-    # Looking at every line.
-
-    def _review(self) -> None:
+    def _look_at_lines(self) -> None:
         now_s = self._clock.monotonic()
-        if self._is_up:
+        if self.asker.is_up:
             for line, subscription, do in self._watch.look(self.planner.plan.lined):
                 self._act(line, subscription, do)
         self._mark_stale(self._watch.old_samples(self.sampler.round_s))
+        self._mark_stale(self._watch.orphans())
         has_grown = self.planner.budget.review(now_s)
         if self._register.released(now_s) or has_grown:
             self.planner.renew()
@@ -404,20 +312,18 @@ class SubscriptionDesk:
                 assert subscription.told is not None  # noqa: S101 - `review` has just set it
                 self._outcomes.tell(line.symbol, subscription.told)
             case Do.ASK_AGAIN:
-                self._again.add(line.symbol)
-                self._unsettle()
-                _log.info("feed.asked_again", symbol=line.symbol, tries=subscription.tries)
+                if not self._is_behind_a_farm(line.symbol):
+                    self.asker.again(line.symbol)
+                    _log.info("feed.asked_again", symbol=line.symbol, tries=subscription.tries)
             case Do.MARK_STALE:
                 self._mark_stale([line])
                 _log.warning("feed.symbol_silent", symbol=line.symbol)
             case Do.GIVE_UP:
                 assert subscription.doubt is not None  # noqa: S101 - so says `review`
-                self._to_end.append(line)
                 self._give_up(line.symbol, subscription.doubt)
 
     async def _see_out(self) -> None:
         """Symbols that have given their lines back, and that nobody wants again meanwhile, are forgotten."""
-        self._leaving -= self.planner.plan.symbols
         gone = {symbol for symbol in self._leaving if symbol not in self._register}
         if gone:
             self._leaving -= gone

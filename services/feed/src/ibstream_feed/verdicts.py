@@ -57,6 +57,11 @@ def judge(code: int, text: str) -> tuple[Then, Refusal]:
     return then, Refusal(outcome, text, code)
 
 
+def no_answer(error: TimeoutError) -> Refusal:
+    """How to tell of an instrument about which IBKR says nothing."""
+    return Refusal(SubscriptionOutcome.REFUSED, str(error), 0)
+
+
 def refusal_of(error: InstrumentError) -> Refusal:
     """How to tell of an instrument that IBKR does not know, or of which it knows several."""
     return Refusal(SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error), UNKNOWN_CODE)

@@ -57,6 +57,10 @@ class Watch:
             if line.is_sampled and line.time_ns < oldest_ns and self._contracts.trades(line.symbol) is not False
         ]
 
+    def orphans(self) -> list[Line]:
+        """Lines that nobody looks after, neither asked for nor sampled, and that a late tick has revived."""
+        return [line for line in self._book if not (line.is_stale or line.is_sampled or line.symbol in self._register)]
+
     def figures(self) -> dict[str, int]:
         """How many rows are stale, and how many are delayed; to the metrics, too."""
         qualities = [line.quality for line in self._book]

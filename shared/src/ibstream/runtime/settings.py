@@ -363,6 +363,12 @@ def _refuse_too_many_requests(settings: Settings) -> None:
         "data.requests_per_s": settings.data.requests_per_s,
         "feed.requests_per_s": settings.feed.requests_per_s,
     }
+    feed = settings.feed
+    if feed.instances_max > feed.requests_per_s:
+        raise ConfigurationError(
+            f"feed.instances_max {feed.instances_max} is more than feed.requests_per_s {feed.requests_per_s}, of which each "
+            "needs one at least: lower SA_FEED__INSTANCES_MAX or raise SA_FEED__REQUESTS_PER_S"
+        )
     most = settings.broker.ibkr.requests_per_s
     if sum(rates.values()) > most:
         said = " + ".join(f"{name} {rate}" for name, rate in rates.items())

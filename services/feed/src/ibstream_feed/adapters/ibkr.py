@@ -32,8 +32,8 @@ SNAPSHOT_TIMEOUT_S = 15.0
 DATA_LOST_CODE = 1101
 
 _DATA_TYPES = {"live": LIVE, "frozen": FROZEN, "delayed": DELAYED, "delayed_frozen": DELAYED_FROZEN}
-_FARM_CODES = {2103: False, 2104: True}
-"""Of farms of market data, and whether they are connected; others are of history and of contracts."""
+_FARM_CODES = {2103: False, 2104: True, 2108: True}
+"""Of farms of market data, and whether they can be had; one that is idle (2108) can. Others are of history and of contracts."""
 
 
 class _Ticks(Protocol):

@@ -11,6 +11,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _SESSION = re.compile(r"(\d{8}):(\d{4})-(\d{8}):(\d{4})")
+_DAY = re.compile(r"(\d{8}):")
 _IB_ZONES = {"EST": "America/New_York", "EST5EDT": "America/New_York", "CST": "America/Chicago", "JST": "Asia/Tokyo"}
 """IBKR's names that the tz database lacks, or takes for a zone without summer time."""
 
@@ -23,19 +24,36 @@ def is_open(text: str, time_zone: str, at_s: float) -> bool:
     return any(opens <= at_s < closes for opens, closes in sessions(text, time_zone))
 
 
-def last_close(text: str, time_zone: str, at_s: float) -> float | None:
-    """When the latest session that is told and over ended; None where none is."""
-    return max((closes for _, closes in sessions(text, time_zone) if closes <= at_s), default=None)
+def is_told(text: str, time_zone: str, at_s: float) -> bool:
+    """Whether `text` says anything of a moment: it names the sessions of some days, and those without one."""
+    return at_s < _told_until(text, time_zone)
+
+
+@lru_cache(maxsize=4096)
+def _told_until(text: str, time_zone: str) -> float:
+    """The end of the last day that is named; 0 where nothing is."""
+    zone, days = _zone(time_zone), _DAY.findall(text)
+    if zone is None or not days:
+        return 0.0
+    with suppress(ValueError, OverflowError):  # digits that are no day
+        return _moment(max(days), "2400", zone)
+    return 0.0
 
 
 @lru_cache(maxsize=4096)
 def sessions(text: str, time_zone: str) -> Sessions:
     """The sessions that are told; none where the zone is not known."""
+    zone = _zone(time_zone)
+    return () if zone is None else tuple(_told(text, zone))
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    """Also by IBKR's names, which may have theirs in words behind them: `EST (Eastern Standard Time)`."""
+    short = name.partition(" ")[0]
     try:
-        zone = ZoneInfo(_IB_ZONES.get(time_zone, time_zone))
+        return ZoneInfo(_IB_ZONES.get(short, short))
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return ()
-    return tuple(_told(text, zone))
+        return None
 
 
 def _told(text: str, zone: ZoneInfo) -> Iterator[tuple[float, float]]:

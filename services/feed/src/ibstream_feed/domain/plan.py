@@ -62,6 +62,7 @@ def plan(
     not_to_have = tuple(one for one in once.values() if not can_be_had(one.symbol))
     if len(to_have) <= lines:
         return Plan(tuple(to_have), (), not_to_have)
-    kept = min(sampling_lines, lines)
-    streamed, rest = tuple(to_have[: lines - kept]), tuple(to_have[lines - kept :])
+    kept = min(sampling_lines, max(1, lines))  # without any line, snapshots are what is left to try
+    most = max(0, lines - kept)
+    streamed, rest = tuple(to_have[:most]), tuple(to_have[most:])
     return Plan(streamed, rest, not_to_have) if kept else Plan(streamed, (), (*rest, *not_to_have))

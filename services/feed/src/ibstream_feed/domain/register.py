@@ -93,6 +93,7 @@ class Register:
     def __init__(self, stale_after_s: float) -> None:
         self._stale_after_s = stale_after_s
         self._open: dict[str, Subscription] = {}
+        self._reasked: dict[str, Subscription] = {}
         self._quarantine: dict[str, _Quarantined] = {}
 
     def __len__(self) -> int:
@@ -110,20 +111,34 @@ class Register:
 
     def asked(self, symbol: str, now_s: float, now_ns: int) -> None:
         """A line was asked for, for the first time or again."""
-        before = self._open.get(symbol)
+        before = self._open.pop(symbol, None) or self._reasked.pop(symbol, None)
         new = Subscription(symbol, now_s, now_ns)
         if before is not None:
             new.told, new.tries = before.told, before.tries
         new.check_s = now_s + (_wait_s(new.tries) if new.tries else FIRST_TICK_S)
         self._open[symbol] = new
 
+    def reasked(self, symbol: str) -> None:
+        """A line is given back in order to be asked for again: what was told of it, and how often it was tried, is kept."""
+        subscription = self._open.pop(symbol, None)
+        if subscription is not None:
+            self._reasked[symbol] = subscription
+
     def ended(self, symbol: str) -> None:
         """A line was given back, or refused."""
         self._open.pop(symbol, None)
+        self._reasked.pop(symbol, None)
 
     def clear(self) -> None:
         """The session is over, or IBKR has lost all subscriptions (1101)."""
         self._open.clear()
+        self._reasked.clear()
+
+    def unheard(self, symbol: str) -> None:
+        """Somebody new wants a symbol: that it brings what it should is told again."""
+        subscription = self._open.get(symbol)
+        if subscription is not None:
+            subscription.told = None
 
     def recheck(self, symbols: Iterable[str], now_s: float) -> None:
         """Subscriptions are said to have been kept: what brings nothing within `FRESH_S` was not."""
@@ -151,7 +166,7 @@ class Register:
 
     def leave_alone(self, symbol: str, why: Refusal, now_s: float, *, for_s: float | None = None) -> None:
         """Do not ask for a symbol for a long time, or for so long."""
-        self._open.pop(symbol, None)
+        self.ended(symbol)
         if for_s is None:
             for_s = UNKNOWN_S if why.outcome is SubscriptionOutcome.UNKNOWN_INSTRUMENT else QUARANTINE_S
         self._quarantine[symbol] = _Quarantined(now_s + for_s, why)
@@ -191,6 +206,8 @@ class Register:
         """Look at one line, and note what is done about it."""
         if not seen.is_stale and seen.time_ns >= subscription.asked_ns:
             return self._heard(subscription, seen, now_s, now_ns)
+        if subscription.check_s == math.inf:  # it was well, and then somebody marked it stale
+            subscription.check_s = now_s + FRESH_S
         if now_s < subscription.check_s:
             return Do.NOTHING
         return self._silent(subscription, seen, now_s)

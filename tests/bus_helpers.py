@@ -138,3 +138,60 @@ class LossyProxy:
         finally:
             writer.close()
             client_writer.close()
+
+
+class SilencingProxy:
+    """Stands between client and server. After `silence`, nothing passes on any connection that was open then, and neither
+    side is told: they are half-open. Those made later work."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._server_address = parts.hostname, parts.port
+        self._path = parts.path
+        self._server: asyncio.Server | None = None
+        self._passing: set[asyncio.Task[None]] = set()
+
+    @property
+    def url(self) -> str:
+        """Where clients connect instead."""
+        assert self._server is not None
+        return f"redis://127.0.0.1:{self._server.sockets[0].getsockname()[1]}{self._path}"
+
+    def silence(self) -> int:
+        """How many connections this has made silent."""
+        for passing in self._passing:
+            passing.cancel()
+        return len(self._passing) // 2
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._silent = asyncio.Event()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._server is not None
+        self._silent.set()
+        self.silence()
+        self._server.close()
+        await self._server.wait_closed()
+
+    async def _serve(self, client_reader: asyncio.StreamReader, client_writer: asyncio.StreamWriter) -> None:
+        reader, writer = await asyncio.open_connection(*self._server_address)
+        both = {
+            asyncio.create_task(self._pass(client_reader, writer)),
+            asyncio.create_task(self._pass(reader, client_writer)),
+        }
+        self._passing |= both
+        done, _ = await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+        self._passing -= both
+        if any(one.cancelled() for one in done):
+            await self._silent.wait()
+        for one in both:
+            one.cancel()
+        writer.close()
+        client_writer.close()
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError):
+            while told := await reader.read(65536):
+                writer.write(told)

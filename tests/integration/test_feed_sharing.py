@@ -20,17 +20,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from bus_helpers import SilencingProxy
 from redis_for_tests import KillableServer
-from support import eventually, run
+from support import eventually, log_of, run
 
-from ibstream.bus import Bus
+from ibstream.bus import Bus, BusRefused, BusUnavailable
 from ibstream.contracts.registry import shard_lease
-from ibstream.runtime.clock import SYSTEM_CLOCK
+from ibstream.runtime.clock import SYSTEM_CLOCK, Clock, SystemClock
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.processes import end_with_parent
 from ibstream.runtime.service import Slot
+from ibstream_feed import sharing as sharing_module
 from ibstream_feed.adapters.shard_leases import TTL_S
-from ibstream_feed.sharing import LETTING_GO_S, Sharing
+from ibstream_feed.sharing import LETTING_GO_S, REFUSED_RETRY_S, RENEW_INTERVAL_S, Sharing
 
 SHARDS = 8
 ALL = frozenset(range(SHARDS))
@@ -111,7 +113,17 @@ def audit(*writers: Iterable[Event]) -> None:
 class Member:
     """One `Sharing` with its writer, both running."""
 
-    def __init__(self, bus: Bus, slot: int, writer: Writer, *, gateway: str = GATEWAY, lines: int = 100) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        slot: int,
+        writer: Writer,
+        *,
+        gateway: str = GATEWAY,
+        lines: int = 100,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.bus = bus
         self.writer = writer
         self.sharing = writer.sharing = Sharing(
             bus,
@@ -119,7 +131,7 @@ class Member:
             gateway=gateway,
             lines=lines,
             shards=SHARDS,
-            clock=SYSTEM_CLOCK,
+            clock=clock,
             keeper=writer,
         )
         self._stop = asyncio.Event()
@@ -372,6 +384,70 @@ def test_taking_up_is_tried_again_under_the_same_token(redis_url: str) -> None:
     run(scenario())
 
 
+class Refused(Writer):
+    """Cannot take up one shard as long as its key is of the wrong type."""
+
+    def __init__(self, bus: Bus) -> None:
+        super().__init__()
+        self._bus = bus
+
+    async def gained(self, shard: int, token: int) -> None:
+        await super().gained(shard, token)
+        if shard == 3:
+            await self._bus.hash("spoilt")
+
+
+def test_a_shard_that_redis_refuses_is_tried_again_and_the_others_go_on(
+    redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said as an error with each try; once the key is mended the shard is taken up under the same token."""
+    log = log_of(sharing_module, monkeypatch)
+
+    async def scenario() -> None:
+        async with party(redis_url) as feeds, Bus(redis_url, client_name="test") as bus:
+            await bus.put("spoilt", b"no hash")
+            writer = Refused(bus)
+            a = await feeds.join(0, writer)
+            await eventually(lambda: writer.of(GAINED).count(3) == 2, what="the second try")
+            refusals = [entry for entry in log if entry["event"] == "feed.shard_refused"]
+            assert {(entry["log_level"], entry["shard"]) for entry in refusals} == {("error", 3)}
+            assert "WRONGTYPE" in refusals[0]["error"]
+            assert sorted(writer.of(GAINED)) == sorted([*ALL, 3])
+            await bus.delete("spoilt")
+            await eventually(lambda: writer.of(GAINED).count(3) == 3, what="the third try")
+            tries = [event for event in writer.events if (event.what, event.shard) == (GAINED, 3)]
+            assert len({event.token for event in tries}) == 1
+            assert all(later.at - earlier.at >= REFUSED_RETRY_S for earlier, later in pairwise(tries))
+            assert not writer.of(LOST)
+            await a.stop()
+
+    run(scenario())
+
+
+class RefusedAtTheEnd(Writer):
+    """What Redis is asked when a shard is let go of, it refuses."""
+
+    async def letting_go(self, shard: int) -> None:
+        await super().letting_go(shard)
+        raise BusRefused("by the script")
+
+
+def test_a_refusal_while_letting_go_tears_the_shard_away(redis_url: str) -> None:
+    """The better owner has it in time, and the sharing goes on."""
+
+    async def scenario() -> None:
+        async with party(redis_url) as feeds:
+            writer = RefusedAtTheEnd()
+            a = await feeds.join(0, writer)
+            await feeds.settled(a)
+            b = await feeds.join(1)
+            await feeds.settled(a, b, within_s=AFTER_WORD_S)
+            assert set(writer.of(LOST)) == b.sharing.held
+            await a.stop()
+
+    run(scenario())
+
+
 class Broken(Writer):
     """Has a fault, of one shard, that no second try mends."""
 
@@ -453,6 +529,78 @@ def test_without_redis_everything_is_lost_in_time_and_taken_again(private_server
                 await server.start()
             await feeds.settled(a, b)
             assert a.sharing.held == before
+
+    run(scenario())
+
+
+def test_a_half_open_connection_that_others_meet_first_costs_no_shard(redis_url: str) -> None:
+    """Whoever shares the bus waits on it for all of a command's deadline, longer than a lease lasts; renewals do not wait."""
+
+    async def scenario() -> None:
+        async with SilencingProxy(redis_url) as proxy, party(proxy.url) as feeds:
+            a = await feeds.join(0)
+            await feeds.settled(a)
+            await a.bus.run_script("return 1", [], [])
+            assert proxy.silence() >= 2
+            silent_at = SYSTEM_CLOCK.monotonic()
+            other = asyncio.create_task(a.bus.run_script("return 1", [], []))
+            while SYSTEM_CLOCK.monotonic() < silent_at + TTL_S + 1:
+                assert a.sharing.held == ALL
+                await SYSTEM_CLOCK.sleep(0.02)
+            assert not other.done(), "the connection that others use was not silent"
+            assert not a.writer.of(LOST)
+            await asyncio.wait({other})
+            assert isinstance(other.exception(), BusUnavailable)
+            await a.stop()
+
+    run(scenario())
+
+
+class Sleeper(SystemClock):
+    """The clock of a machine that slept: the time of day has gone on by that, the monotonic clock has not."""
+
+    def __init__(self) -> None:
+        self.slept_s = 0.0
+
+    def time_ns(self) -> int:
+        """The time of day, in nanoseconds since 1970-01-01 UTC."""
+        return super().time_ns() + round(self.slept_s * 1e9)
+
+
+def test_a_machine_that_slept_longer_than_a_lease_lasts_writes_nothing_when_it_wakes(redis_url: str) -> None:
+    """It holds nothing from the first moment on, is told that it lost all, and has it again under greater tokens."""
+
+    async def scenario() -> None:
+        async with party(redis_url) as feeds:
+            clock = Sleeper()
+            a = await feeds.join(0, clock=clock)
+            await feeds.settled(a)
+            clock.slept_s = TTL_S
+            assert not any(map(a.sharing.holds, ALL))
+            await eventually(lambda: set(a.writer.of(LOST)) == ALL, within_s=1.0, what="the keeper to be told")
+            await feeds.settled(a)
+            for shard in ALL:
+                first, second = (e.token for e in a.writer.events if (e.what, e.shard) == (GAINED, shard))
+                assert first < second
+
+    run(scenario())
+
+
+def test_a_clock_that_is_set_a_little_costs_no_shard(redis_url: str) -> None:
+    """By less than a lease has left, and by any time back."""
+
+    async def scenario() -> None:
+        async with party(redis_url) as feeds:
+            clock = Sleeper()
+            a = await feeds.join(0, clock=clock)
+            await feeds.settled(a)
+            for slept_s in (1.0, -3600.0):
+                clock.slept_s = slept_s
+                set_at = SYSTEM_CLOCK.monotonic()
+                while SYSTEM_CLOCK.monotonic() < set_at + 2 * RENEW_INTERVAL_S:
+                    assert a.sharing.held == ALL
+                    await SYSTEM_CLOCK.sleep(0.02)
+            assert not a.writer.of(LOST)
 
     run(scenario())
 

@@ -2,7 +2,7 @@
 
     twice a second   say "I live", renew every lease held, hear who else lives and which shards nobody holds
     then             of what is ours by `owners`: take what is free; of what is a better owner's: let it go, it takes it
-    nobody answers   what is held counts as lost shortly before Redis may give it to another, by this process's own clock
+    nobody answers   what is held counts as lost shortly before Redis may give it to another, by this process's own clocks
 
 Taking up and letting go go on beside that, each shard for itself; those of one shard one after the other.
 """
@@ -14,7 +14,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Coroutine, Iterable, Mapping
 from fractions import Fraction
-from typing import Any, Protocol
+from typing import Any
 
 import structlog
 
@@ -24,63 +24,25 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
 from ibstream.runtime.service import Slot
 from ibstream.runtime.supervise import CANCEL_GRACE_S, unless
-from ibstream_feed.adapters.shard_leases import TTL_S, Member, Report, ShardLeases
+from ibstream_feed.adapters.shard_leases import Member, Report, ShardLeases
 from ibstream_feed.domain.rendezvous import owners
+from ibstream_feed.shards import TRUST_S, HeldShard, ShardKeeper, Trust
 
 RENEW_INTERVAL_S = 0.5
 
 TAKE_INTERVAL_S = 0.1
 """How often a shard is asked for that is ours, and that another has not let go yet."""
 
-TRUST_S = TTL_S - 0.2
-"""How long a lease is trusted from when its renewal was sent: a loop that is late must still be done before another begins."""
-
 ANSWER_S = 1.0
 """How long Redis may take to answer; there is time for a second try before a lease runs out."""
+
+REFUSED_RETRY_S = 3.0
+"""Between two tries to take up a shard whose keys Redis refuses to read: somebody has to mend them."""
 
 LETTING_GO_S = 1.5
 """How long it may take to let go of a shard before it is torn away."""
 
 _log = structlog.get_logger(__name__)
-
-
-class ShardKeeper(Protocol):
-    """What is done about the shards that come and go. No two of these run at once for one shard; `gained` comes first."""
-
-    async def gained(self, shard: int, token: int) -> None:
-        """This process is the only writer from now on; `token` is greater than that of any writer before.
-
-        Cancelled when the shard is lost or to be let go meanwhile; called again after a `RecoverableError`, while it is held.
-        """
-        ...
-
-    async def letting_go(self, shard: int) -> None:
-        """A better owner lives, or this process stops: return when nothing of the shard is subscribed or written any more.
-
-        Cancelled, with `lost` after it, when it takes more than `LETTING_GO_S`.
-        """
-        ...
-
-    def lost(self, shards: Collection[int]) -> None:
-        """The leases could not be kept: another may write from now on. Nothing may be written any more when this returns."""
-        ...
-
-    def peers_changed(self, peers: int) -> None:
-        """So many feed processes are on this Gateway now, this one included."""
-        ...
-
-
-class _Held:
-    """A shard that is held."""
-
-    __slots__ = ("is_going", "is_told", "token", "trusted_until")
-
-    def __init__(self, token: int, trusted_until: float) -> None:
-        self.token = token
-        self.trusted_until = trusted_until
-        self.is_told = False
-        """Whether the keeper knows of it. Before that it must not be written: what was known of it is from an earlier time."""
-        self.is_going = False
 
 
 class Sharing:
@@ -91,12 +53,14 @@ class Sharing:
     ) -> None:
         """`lines` are those of the Gateway's user, which the processes on one Gateway share."""
         self._me = Member(gateway=gateway, lines=lines, pid=os.getpid())
-        self._name = f"{gateway}/{slot.number}" if gateway else str(slot.number)  # slots are counted by Gateway
-        self._leases = ShardLeases(bus, self._name, self._me, shards=shards)
+        self.name = f"{gateway}/{slot.number}" if gateway else str(slot.number)  # slots are counted by Gateway
+        """This process's own among all feed processes, and the same after a restart in the same slot."""
+        self._bus = bus.reader()  # behind another's command on a dead connection, a renewal would wait too long
+        self._leases = ShardLeases(self._bus, self.name, self._me, shards=shards)
         self._shards = shards
         self._clock = clock
         self._keeper = keeper
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, HeldShard] = {}
         self._work: dict[int, asyncio.Task[None]] = {}
         self._members: Mapping[str, Member] = {}
         self._ours: frozenset[int] = frozenset()
@@ -105,9 +69,9 @@ class Sharing:
         """How many feed processes are on this Gateway, this one included, as far as is known."""
 
     def holds(self, shard: int) -> bool:
-        """Whether this process may write the shard now, by its own clock: to be asked right before each write."""
+        """Whether this process may write the shard now, by its own clocks: to be asked right before each write."""
         held = self._held.get(shard)
-        return held is not None and held.is_told and self._clock.monotonic() < held.trusted_until
+        return held is not None and held.is_told and held.trust.left_s(self._clock) > 0
 
     @property
     def held(self) -> frozenset[int]:
@@ -121,14 +85,15 @@ class Sharing:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Share until `stop` is set; then let everything go. Raises what the keeper raises, unless it is recoverable."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                while not stop.is_set():
-                    await self._turn(group)
-                    await unless(stop, self._clock.sleep(self._pause_s()))
-                await self._leave(group)
-        finally:
-            self._lose(tuple(self._held), "ended")
+        async with self._bus:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    while not stop.is_set():
+                        await self._turn(group)
+                        await unless(stop, self._clock.sleep(self._pause_s()))
+                    await self._leave(group)
+            finally:
+                self._lose(tuple(self._held), "ended")
 
     async def _turn(self, group: asyncio.TaskGroup) -> None:
         self._lose_what_ran_out()
@@ -154,17 +119,16 @@ class Sharing:
 
     def _left_s(self) -> float:
         """How long everything that is held can still be trusted."""
-        now = self._clock.monotonic()
-        return max(0.0, min((held.trusted_until - now for held in self._held.values()), default=TRUST_S))
+        return max(0.0, min((held.trust.left_s(self._clock) for held in self._held.values()), default=TRUST_S))
 
     async def _renew(self) -> Report:
-        asked_at = self._clock.monotonic()
+        trust = Trust.from_now(self._clock)
         tokens = {shard: held.token for shard, held in self._held.items()}
         report = await self._leases.keep(tokens, deadline_s=min(ANSWER_S, self._left_s()))
         for shard in report.kept:
             held = self._held.get(shard)
             if held is not None and held.token == tokens[shard]:
-                held.trusted_until = asked_at + TRUST_S
+                held.trust = trust
         gone = [shard for shard in tokens if shard in self._held and shard not in report.kept]
         self._lose(gone, "the lease is another's, or nobody's")
         return report
@@ -179,8 +143,8 @@ class Sharing:
             name: float(Fraction(member.lines, on_gateway[member.gateway])) for name, member in self._members.items()
         }
         owned = owners(self._shards, weights)
-        self._ours = frozenset(shard for shard, owner in enumerate(owned) if owner == self._name)
-        _log.info("feed.members", members=sorted(self._members), me=self._name, ours=sorted(self._ours))
+        self._ours = frozenset(shard for shard, owner in enumerate(owned) if owner == self.name)
+        _log.info("feed.members", members=sorted(self._members), me=self.name, ours=sorted(self._ours))
         self.peers = on_gateway[self._me.gateway]
         self._keeper.peers_changed(self.peers)
 
@@ -193,15 +157,15 @@ class Sharing:
         wanted = [shard for shard in sorted(self._ours) if shard in free and shard not in self._held]
         if not wanted:
             return
-        asked_at = self._clock.monotonic()
+        trust = Trust.from_now(self._clock)
         tokens = await self._leases.acquire(wanted, deadline_s=min(ANSWER_S, self._left_s()))
         for shard, token in tokens.items():
-            held = self._held[shard] = _Held(token, asked_at + TRUST_S)
+            held = self._held[shard] = HeldShard(token, trust)
             self._work[shard] = group.create_task(self._gain(shard, held, self._work.get(shard)))
         if tokens:
             self._count("feed.shards_taken", tokens)
 
-    async def _gain(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
+    async def _gain(self, shard: int, held: HeldShard, before: asyncio.Task[None] | None) -> None:
         await _ended(before)
         held.is_told = True
         while True:
@@ -210,21 +174,24 @@ class Sharing:
             except RecoverableError as error:
                 _log.warning("feed.shard_not_taken_up", shard=shard, error=str(error))
                 await self._clock.sleep(RENEW_INTERVAL_S)
+            except BusRefused as error:  # of this shard; the others go on
+                _log.error("feed.shard_refused", shard=shard, error=str(error), retry_s=REFUSED_RETRY_S)
+                await self._clock.sleep(REFUSED_RETRY_S)
             else:
                 return
 
-    def _begin_letting_go(self, group: asyncio.TaskGroup, shard: int, held: _Held) -> asyncio.Task[None]:
+    def _begin_letting_go(self, group: asyncio.TaskGroup, shard: int, held: HeldShard) -> asyncio.Task[None]:
         held.is_going = True
         work = self._work[shard] = group.create_task(self._let_go(shard, held, self._work.get(shard)))
         return work
 
-    async def _let_go(self, shard: int, held: _Held, before: asyncio.Task[None] | None) -> None:
+    async def _let_go(self, shard: int, held: HeldShard, before: asyncio.Task[None] | None) -> None:
         try:
-            async with asyncio.timeout(min(LETTING_GO_S, held.trusted_until - self._clock.monotonic())):
+            async with asyncio.timeout(min(LETTING_GO_S, held.trust.left_s(self._clock))):
                 await _ended(before)
                 if held.is_told:
                     await self._keeper.letting_go(shard)
-        except (TimeoutError, RecoverableError) as error:
+        except (TimeoutError, RecoverableError, BusRefused) as error:
             _log.warning("feed.shard_torn_away", shard=shard, error=str(error) or f"not let go in {LETTING_GO_S} s")
             self._keeper.lost((shard,))
         del self._held[shard]  # before it is given back: another may have it the moment after
@@ -248,8 +215,7 @@ class Sharing:
             _log.warning("feed.sharing_not_told", error=str(error))
 
     def _lose_what_ran_out(self) -> None:
-        now = self._clock.monotonic()
-        ran_out = [shard for shard, held in self._held.items() if held.trusted_until <= now]
+        ran_out = [shard for shard, held in self._held.items() if held.trust.left_s(self._clock) <= 0]
         self._lose(ran_out, "not renewed in time")
 
     def _lose(self, shards: Collection[int], reason: str) -> None:

@@ -109,7 +109,10 @@ class Bus:
         return Redis(connection_pool=pool)
 
     def reader(self) -> Bus:
-        """The same server through one connection of its own, for calls that block. Close it when done."""
+        """The same server through connections of its own: for calls that block, or that may not wait behind another's.
+
+        Close it when done.
+        """
         reader = Bus(self._url, client_name=f"{self._client_name}-reader")
         reader._redis = reader._client(1)
         return reader
@@ -263,7 +266,7 @@ class Bus:
         except BusRefused as error:
             if not isinstance(error.__cause__, NoScriptError):
                 raise
-        await self.call(self._redis.script_load(script))
+        await self.call(self._line.ask(("SCRIPT", "LOAD", script)))
         return cast("list[Any]", await self.call(self._line.ask(evalsha, *then)))
 
 

@@ -314,10 +314,9 @@ def test_what_is_done_follows_from_what_is_known_and_seen(state: dict[str, objec
                 assert now_s >= before.check_s
                 assert sight.is_open or before.tries == 0 or before.doubt is not None
                 assert subscription.check_s >= now_s + RETRY_S[0]
-            case Do.NOTHING if not has_ticked and before.check_s == math.inf:
-                assert subscription == replace(before, check_s=now_s + FRESH_S)
             case Do.NOTHING if not has_ticked and now_s < before.check_s:
-                assert subscription == before
+                was_well = before.check_s == math.inf  # and was then marked stale
+                assert subscription == (replace(before, check_s=now_s + FRESH_S) if was_well else before)
         if has_ticked:
             assert done in (Do.TELL, Do.NOTHING, Do.ASK_AGAIN)
             assert (subscription.doubt, subscription.tries, subscription.check_s) == (None, 0, math.inf)

@@ -111,7 +111,7 @@ class Register:
 
     def asked(self, symbol: str, now_s: float, now_ns: int) -> None:
         """A line was asked for, for the first time or again."""
-        before = self._open.pop(symbol, None) or self._reasked.pop(symbol, None)
+        before = self._open.get(symbol) or self._reasked.pop(symbol, None)
         new = Subscription(symbol, now_s, now_ns)
         if before is not None:
             new.told, new.tries = before.told, before.tries

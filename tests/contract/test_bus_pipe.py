@@ -28,9 +28,11 @@ Servers = Callable[[], KillableServer]
 
 
 @contextlib.asynccontextmanager
-async def piped(bus: Bus, on_connected: Callable[[], None] = lambda: None) -> AsyncIterator[Pipe]:
+async def piped(
+    bus: Bus, on_connected: Callable[[], None] = lambda: None, deadline_s: float = DEADLINE_S
+) -> AsyncIterator[Pipe]:
     """A pipe that is connected."""
-    pipe = Pipe(bus, clock=SYSTEM_CLOCK, on_connected=on_connected)
+    pipe = Pipe(bus, clock=SYSTEM_CLOCK, on_connected=on_connected, deadline_s=deadline_s)
     stop = asyncio.Event()
     task = asyncio.create_task(pipe.run(stop))
     try:
@@ -292,6 +294,47 @@ def test_a_frozen_server_is_found_and_what_it_has_not_done_by_then_it_never_does
                 await lost(answers, 1)
                 assert DEADLINE_S <= SYSTEM_CLOCK.monotonic() - started < DEADLINE_S + 3
             await eventually(lambda: pipe.is_connected, what="a new connection")
+            await pipe.ask("RPUSH", "list", "new")
+            assert await bus.ask("LRANGE", "list", 0, -1) in ([b"new"], [b"old", b"new"])
+
+    run(scenario())
+
+
+def test_a_command_waits_no_longer_than_its_pipe_allows(private_server: Servers) -> None:
+    """To the tenth of a second, whenever in a second it was sent: leases are counted on it."""
+
+    async def scenario() -> None:
+        async with (
+            private_server() as server,
+            Bus(server.url, client_name="test") as bus,
+            piped(bus, deadline_s=1.3) as pipe,
+        ):
+            await SYSTEM_CLOCK.sleep(0.4)  # a look in the middle of its time
+            answers: list[Any] = []
+            async with server.frozen():
+                started = SYSTEM_CLOCK.monotonic()
+                pipe.send(("RPUSH", "list", "old"), answers.append)
+                await lost(answers, 1)
+                assert 1.3 <= SYSTEM_CLOCK.monotonic() - started < 1.6
+            assert "no answer within 1.3 s" in str(answers[0])
+
+    run(scenario())
+
+
+def test_a_pipe_that_is_cut_ends_what_is_under_way_and_goes_on_with_another_connection(private_server: Servers) -> None:
+    """What the server has not done by then it never does."""
+
+    async def scenario() -> None:
+        async with private_server() as server, Bus(server.url, client_name="test") as bus, piped(bus) as pipe:
+            answers: list[Any] = []
+            async with server.frozen():
+                pipe.send(("RPUSH", "list", "old"), answers.append)
+                pipe.cut("by the test")
+                with pytest.raises(BusUnavailable, match="not connected"):
+                    pipe.send(("RPUSH", "list", "too late"), answers.append)
+                await lost(answers, 1)
+                assert str(answers[0]).endswith("by the test")
+            await eventually(lambda: pipe.is_connected, within_s=DEADLINE_S + 5, what="a new connection")
             await pipe.ask("RPUSH", "list", "new")
             assert await bus.ask("LRANGE", "list", 0, -1) in ([b"new"], [b"old", b"new"])
 

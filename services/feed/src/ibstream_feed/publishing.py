@@ -23,12 +23,11 @@ from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.settings import FeedSettings
 from ibstream.runtime.supervise import unless
+from ibstream_feed.adapters.shard_leases import TTL_S
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.sequence import Sequence
-from ibstream_feed.last_values import LastValues
-
-RETRY_S = 0.5
-"""Between two tries to write what Redis refuses. While it is away nothing is tried: its return is noticed."""
+from ibstream_feed.domain.standstill import Standstill
+from ibstream_feed.last_values import RETRY_S, LastValues
 
 ROWS_SAVED_PER_S = 2_000
 """So many last values are saved in a second, at most, unless that would make one older than `SAVED_EVERY_S_MAX`."""
@@ -41,6 +40,9 @@ LET_GO_S = 1.0
 
 LAST_WORD_S = 3.0
 """How long the stop may take to have it written that all is stale."""
+
+ANSWERED_S = 2.5
+"""How long Redis may take to answer. A lease lasts longer: what waits in a connection by then is another writer's to say."""
 
 _TAG = type_of(QuoteBatch)
 _codec = QUOTES.codec()
@@ -78,11 +80,12 @@ class QuotePublisher:
         self._settings = settings
         self._holds = holds
         self._clock = clock
-        self._pipe = Pipe(bus, clock=clock, on_connected=self._resume)
+        self._standstill = Standstill(TTL_S)
+        self._pipe = Pipe(bus, clock=clock, on_connected=self._resume, deadline_s=ANSWERED_S)
         self._shards = [_Shard(number, QUOTES.named(number).name) for number in range(settings.shards)]
         self._answered = asyncio.Event()
         self._failed = asyncio.Event()
-        self._last = LastValues(bus, self._pipe, book, settings.shards, self._answered.set)
+        self._last = LastValues(bus, self._pipe, book, settings.shards, self._answered.set, clock=clock)
         self._conflated = book.conflated
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -147,9 +150,17 @@ class QuotePublisher:
         self._last.let_go(number)
         async with self._within(LET_GO_S):
             await self._until(lambda: self._is_idle(shard))
-            if self._holds(number):
+            if self._may_write(number):
                 self._last.save(number)
             await self._until(lambda: self._is_idle(shard))
+
+    def lost(self, shards: Iterable[int]) -> None:
+        """Another process may write these already: nothing more is written to them, and what is under way is cut off."""
+        for shard in map(self._shards.__getitem__, shards):
+            shard.is_taken = False
+            self._last.let_go(shard.number)
+            if not self._is_idle(shard):
+                self._pipe.cut(f"shard {shard.number} was lost")
 
     async def settled(self, shards: Collection[int]) -> None:
         """Return when nothing of these shards is unsent or under way, or after `LET_GO_S`."""
@@ -169,7 +180,13 @@ class QuotePublisher:
             await self._until(lambda: all(map(self._last.is_idle, shards)))
 
     def _is_ours(self, shard: _Shard) -> bool:
-        return shard.is_taken and self._holds(shard.number)
+        return shard.is_taken and self._may_write(shard.number)
+
+    def _may_write(self, number: int) -> bool:
+        """What `holds` says is by the monotonic clock: after a standstill it counts once the lease was renewed since."""
+        if self._standstill.is_possible(self._clock.time_ns(), self._clock.monotonic()):
+            return False
+        return self._holds(number)
 
     def _is_idle(self, shard: _Shard) -> bool:
         return shard.under_way is None and self._last.is_idle(shard.number)
@@ -241,6 +258,7 @@ class QuotePublisher:
         while not stop.is_set():
             await unless(stop, self._clock.sleep(self._last_values_pause_s()))
             self._count_conflated()
+            self.flush(range(len(self._shards)))  # what could not be sent when it came
             self._pipe.cork()
             for shard in filter(self._is_ours, self._shards):
                 self._last.save(shard.number)

@@ -46,17 +46,25 @@ _log = structlog.get_logger(__name__)
 class Pipe:
     """Keeps one connection, and writes commands to it without waiting. It is of one event loop and its callbacks.
 
-    Nothing is ever sent twice. When the connection is lost, or the oldest command has waited `DEADLINE_S` (a frozen server
+    Nothing is ever sent twice. When the connection is lost, or the oldest command has waited `deadline_s` (a frozen server
     must be found), every command under way ends with `BusUnavailable`: whether it was done is not known. It is not done
     later, though: before anything is sent on a new connection the server is told to close the old one, so that a command
     of the old can never follow one of the new (where the server's ACL lets us: CLIENT ID, CLIENT KILL and INFO).
     """
 
-    def __init__(self, bus: Bus, *, clock: Clock, on_connected: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        clock: Clock,
+        on_connected: Callable[[], None] = lambda: None,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
         """`on_connected` is called whenever commands can be sent (again)."""
         self._bus = bus
         self._clock = clock
         self._on_connected = on_connected
+        self._deadline_s = deadline_s
         self._wire: _Wire | None = None
         self._session: _Session | None = None
 
@@ -91,6 +99,11 @@ class Pipe:
         if self._wire is not None:
             self._wire.uncork()
 
+    def cut(self, reason: str) -> None:
+        """End the connection with every command that is under way, as if it were lost, and connect anew."""
+        if self._wire is not None:
+            self._wire.cut(reason)
+
     async def ask(self, *command: str | bytes | int) -> Any:
         """Send a command and return its answer; it keeps its place among those that were sent. Raises as `Bus.call`."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -113,7 +126,7 @@ class Pipe:
         connection: Any = self._bus.redis.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         try:
             session = await self._bus.call(_greet(connection, self._session))
-            wire = _Wire(connection, self._bus, self._clock)
+            wire = _Wire(connection, self._bus, self._clock, self._deadline_s)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
@@ -150,10 +163,11 @@ class _UnderWay(NamedTuple):
 class _Wire(asyncio.BufferedProtocol):
     """One connection that redis-py has made; from then on its streams are only in the way, and bytes come here."""
 
-    def __init__(self, connection: Any, bus: Bus, clock: Clock) -> None:
+    def __init__(self, connection: Any, bus: Bus, clock: Clock, deadline_s: float) -> None:
         self._connection = connection
         self._bus = bus
         self._clock = clock
+        self._deadline_s = deadline_s
         self._loop = asyncio.get_running_loop()
         self._under_way: deque[_UnderWay] = deque()
         self._bytes_under_way = 0
@@ -195,13 +209,18 @@ class _Wire(asyncio.BufferedProtocol):
     async def watch(self) -> None:
         """Raise `BusUnavailable` once the connection is lost, or the oldest command has waited too long."""
         while self.is_open:
-            await unless(self._lost, self._clock.sleep(LOOK_S))
-            if self._under_way and self._clock.monotonic() - self._under_way[0].since > DEADLINE_S:
-                self._end(f"no answer within {DEADLINE_S:g} s")
+            await unless(self._lost, self._clock.sleep(min(LOOK_S, self._left_s())))
+            if self._left_s() <= 0:
+                self.cut(f"no answer within {self._deadline_s:g} s")
         raise self._failure
 
+    def _left_s(self) -> float:
+        """How long the oldest command may still wait."""
+        oldest = self._under_way[0].since if self._under_way else self._clock.monotonic()
+        return oldest + self._deadline_s - self._clock.monotonic()
+
     async def close(self) -> None:
-        self._end("the connection was closed")
+        self.cut("the connection was closed")
         await self._connection.disconnect(nowait=True)
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is large enough for any
@@ -218,7 +237,7 @@ class _Wire(asyncio.BufferedProtocol):
 
     def _on_answer(self, answer: Any) -> None:
         if not self._under_way:
-            self._end("it said what nobody had asked for")
+            self.cut("it said what nobody had asked for")
             return
         oldest = self._under_way.popleft()
         self._bytes_under_way -= oldest.size
@@ -231,9 +250,9 @@ class _Wire(asyncio.BufferedProtocol):
         self.is_paused = False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(str(exc or "the server closed the connection"))
+        self.cut(str(exc or "the server closed the connection"))
 
-    def _end(self, reason: str) -> None:
+    def cut(self, reason: str) -> None:
         """Nothing is sent or heard from here on. What was under way hears of it in callbacks of its own: nobody is in the
         middle of a `send`, and one that fails does not keep it from the others."""
         if not self.is_open:

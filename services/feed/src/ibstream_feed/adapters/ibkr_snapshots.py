@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ibstream.ibkr.codes import CodeClass, classify
-from ibstream_feed.domain.line import Line
+from ibstream_feed.domain.line import LIVE, Line
 
 _NO_REFUSAL = {CodeClass.DELAYED_DATA, CodeClass.BENIGN, CodeClass.INFO, CodeClass.FARM_IDLE, CodeClass.ORDER_WARNING}
 _WARNINGS = range(2100, 2200)
@@ -21,11 +21,13 @@ class Gathering:
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once IBKR says that it is, or will not be."""
         self._stood = line.data_type, line.halted
+        self._values = line.values
 
     def begin(self) -> None:
         """It is asked for now."""
         self._stood = self.line.data_type, self.line.halted
         self.line.begin()
+        self._values = self.line.values
         self.line.is_gathering = True
 
     def fail(self, error: Exception) -> None:
@@ -37,8 +39,16 @@ class Gathering:
         """It is not to be had. The values that came are dropped, unless they are a subscription's by now."""
         self.line.is_gathering = False
         if not keep_values:
-            self.line.values = self.line.known
-            self.line.data_type, self.line.halted = self._stood
+            self.line.forgo()
+        elif self.line.values is self._values:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """The subscription was there before: what IBKR told it of its data and of a halt, it does not tell it again."""
+        data_type, halted = self._stood
+        if self.line.data_type == LIVE:
+            self.line.data_type = data_type
+        self.line.halted = self.line.halted or halted
 
 
 def is_refusal(code: int, text: str) -> bool:

@@ -47,10 +47,11 @@ class QuoteBook:
         return line
 
     def close(self, symbol: str) -> None:
-        """Forget a line. What is unsent of it is not sent any more."""
+        """Forget a line. What is unsent of it is not sent any more, and ticks that still come for it change nothing."""
         line = self._lines.pop(symbol, None)
         if line is None:
             return
+        line.is_closed = True
         if line.is_unsent:
             self._unsent[line.shard].remove(line)
         if line.is_unsaved:
@@ -62,7 +63,7 @@ class QuoteBook:
         if not self.flows:
             return touched
         for line in lines:
-            if line.is_gathering:
+            if line.is_gathering or line.is_closed:
                 continue
             line.time_ns = time_ns
             line.known = line.values
@@ -78,19 +79,20 @@ class QuoteBook:
         """Say of these lines that they are no longer kept up; prices stay as last known. Returns the shards that changed."""
         changed: set[int] = set()
         for line in lines:
-            if line.is_stale or not line.time_ns:
+            if line.is_stale or line.is_closed or not line.time_ns:
                 continue
             line.is_stale = True
-            line.known = line.known.copy()  # what still arrives is not shown, until it is believed
+            line.hold()  # what still arrives is not shown, until it is believed
             line.time_ns = time_ns
             self._mark(line)
             changed.add(line.shard)
         return changed
 
     def show(self, line: Line) -> None:
-        """Have a line sent and saved as it stands, such as one that was restored."""
-        line.sent = None
-        self._mark(line)
+        """Have a line sent and saved as it stands, such as one that was restored; unless it was closed."""
+        if not line.is_closed:
+            line.sent = None
+            self._mark(line)
 
     def unsent(self, shard: int) -> bool:
         """Whether anything of a shard is to be sent."""

@@ -28,8 +28,9 @@ Shown = tuple[
 ]
 """What a row says but for its symbol and time: bid, ask, last, their sizes, volume, quality, halted."""
 
+_LIVE = Quality.LIVE
 _QUALITIES = {
-    LIVE: Quality.LIVE,
+    LIVE: _LIVE,
     FROZEN: Quality.FROZEN,
     DELAYED: Quality.DELAYED,
     DELAYED_FROZEN: Quality.DELAYED_FROZEN,
@@ -44,10 +45,12 @@ class Line:
     """
 
     __slots__ = (
+        "_is_sampled",
+        "_said",
         "data_type",
         "halted",
+        "is_closed",
         "is_gathering",
-        "is_sampled",
         "is_stale",
         "is_unsaved",
         "is_unsent",
@@ -69,13 +72,16 @@ class Line:
         self.time_ns = 0
         """When the newest value came; of a stale line, since when it is not kept up. 0: nothing came yet."""
         self.data_type = LIVE
-        """As IBKR says of this subscription."""
+        """As IBKR says of this subscription, like `halted`: of `values`, so not of the row before that shows them."""
         self.halted = False
-        self.is_sampled = False
-        """Whether it is asked for in turn with others, and not streamed."""
+        self._is_sampled = False
+        self._said: tuple[int, bool, bool] = (LIVE, False, False)
+        """Data type, halt and whether it was sampled, of `known` while that is not `values`."""
         self.is_gathering = False
         """Whether a snapshot of it is on its way: its values are not whole yet, and the book does not look at them."""
         self.is_stale = True
+        self.is_closed = False
+        """Whether the book has forgotten it: what may still arrive is nobody's."""
         self.is_unsent = False
         self.is_unsaved = False
         self.sent: Shown | None = None
@@ -83,17 +89,51 @@ class Line:
 
     def begin(self) -> None:
         """A subscription begins: old values must not pass for new beside the first tick. Until that comes they are shown."""
+        self.hold()
         self.values = [None] * VALUES
         self.data_type = LIVE
         self.halted = False
 
+    def hold(self) -> None:
+        """Until the next tick that is believed the row shows what it shows now, and says of it what it says now."""
+        if self.known is self.values:
+            self.known = self.known.copy()
+            self._said = self.data_type, self.halted, self._is_sampled
+
+    def forgo(self) -> None:
+        """What has begun comes to nothing: all is as the row shows it."""
+        if self.known is not self.values:
+            self.values = self.known
+            self.data_type, self.halted, _ = self._said
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether it is asked for in turn with others, and not streamed. A sample stays one until the first tick of a stream;
+        what was streamed is a sample at once, as it is not kept up any more."""
+        return self._is_sampled
+
+    @is_sampled.setter
+    def is_sampled(self, is_sampled: bool) -> None:
+        if self._is_sampled and not is_sampled:
+            self.hold()
+        self._is_sampled = is_sampled
+
     @property
     def quality(self) -> Quality:
         """Where the row stands: stale before anything else, then what IBKR says of the data, then whether it is sampled."""
+        return self._standing()[0]
+
+    def _standing(self) -> tuple[Quality, bool]:
+        """The quality of what the row shows, and whether it is halted."""
+        if self.known is self.values:
+            data_type, halted, is_sampled = self.data_type, self.halted, self._is_sampled
+        else:
+            data_type, halted, is_sampled = self._said
+            is_sampled = is_sampled or self._is_sampled
         if self.is_stale:
-            return Quality.STALE
-        quality = _QUALITIES.get(self.data_type, Quality.LIVE)
-        return Quality.SNAPSHOT if self.is_sampled and quality is Quality.LIVE else quality
+            return Quality.STALE, halted
+        quality = _QUALITIES.get(data_type, _LIVE)
+        return (Quality.SNAPSHOT if is_sampled and quality is _LIVE else quality), halted
 
     def shown(self) -> Shown:
         """What the row says as it stands."""
@@ -101,6 +141,7 @@ class Line:
         bid_size = _size(bid_size)
         ask_size = _size(ask_size)
         last = _price(last)
+        quality, halted = self._standing()
         return (
             _price(bid) if bid_size else None,  # a size of 0 is one of IBKR's ways of saying that there is none
             _price(ask) if ask_size else None,
@@ -109,8 +150,8 @@ class Line:
             ask_size,
             None if last is None else _size(last_size),
             _size(volume),
-            self.quality,
-            self.halted,
+            quality,
+            halted,
         )
 
     def row(self) -> Quote:
@@ -127,9 +168,10 @@ class Line:
         restored: list[Value] = [row.bid, row.ask, row.last, row.bid_size, row.ask_size, row.last_size, row.volume]
         if self.values is self.known:  # else a subscription has begun, and what it brings must not mingle with this
             self.values = restored
+            self.halted = row.halted
         self.known = restored
+        self._said = LIVE, row.halted, False
         self.time_ns = row.time_ns
-        self.halted = row.halted
         self.is_stale = True
 
 

@@ -23,7 +23,14 @@ from ibstream.contracts.base import encode
 from ibstream.contracts.feed import DataKind, Subscribe, SubscriptionChanged, SubscriptionOutcome, Unsubscribe
 from ibstream.contracts.instrument import Instrument
 from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
-from ibstream.contracts.registry import FEED_EVENTS, FEED_LEASES_VERSION_KEY, FEED_REQUESTS, QUOTES, TICKS
+from ibstream.contracts.registry import (
+    FEED_EVENTS,
+    FEED_LEASES_KEY,
+    FEED_LEASES_VERSION_KEY,
+    FEED_REQUESTS,
+    QUOTES,
+    TICKS,
+)
 from ibstream.contracts.ticks import TickBatch, TradeTick
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import Settings
@@ -300,6 +307,65 @@ def test_no_lease_ends_while_redis_is_away(
 
     run(play())
     assert [entry["event"] for entry in log] == ["feed.leases_not_read", "feed.leases_read_again"]
+
+
+def test_what_redis_loses_unnoticed_is_wanted_until_its_consumer_must_have_asked_again(redis_url: str) -> None:
+    """Emptied, and nobody was cut off: a lease lasts on for its whole time from then, on new terms once they are asked for.
+
+    Only who gives back ends it at once, though Redis knew nothing of the lease any more.
+    """
+
+    async def play() -> None:
+        async with desks(redis_url, grace_s=0.1) as (bus, (desk,)):
+            await ask(bus, "a", ttl_s=60)
+            await ask(bus, "b", "MSFT", ttl_s=60)
+            await ask(bus, "gone", "SPY", ttl_s=2)
+            await desk.wants(("AAPL", 5), ("MSFT", 5), ("SPY", 5))
+            changes = len(desk.changes)
+            emptied_at = await _server_ms(bus)
+            await raw(bus).flushdb()
+            await desk.leases.look()
+            await desk.leases.look()
+            assert desk.wanted() == [("AAPL", 5), ("MSFT", 5), ("SPY", 5)]
+            assert len(desk.changes) == changes
+            await desk.wants(("AAPL", 5), ("MSFT", 5))
+            assert await _server_ms(bus) >= emptied_at + 2_000
+            await give_back(bus, "b", "MSFT")
+            await desk.wants(("AAPL", 5))
+            await ask(bus, "a", priority=1, ttl_s=60)
+            await desk.wants(("AAPL", 1))
+
+    run(play())
+
+
+def test_a_lease_outlives_a_replica_that_has_not_heard_of_its_renewal(redis_url: str) -> None:
+    """Redis comes back with an earlier version and the lease as it was then, by which its time is over: it stays wanted."""
+
+    async def play() -> None:
+        async with desks(redis_url) as (bus, (desk,)):
+            written = await ask(bus, "a", ttl_s=1)
+            await desk.wants(("AAPL", 5))
+            earlier = await bus.hash(FEED_LEASES_KEY), await bus.get(FEED_LEASES_VERSION_KEY)
+            await ask(bus, "a", ttl_s=60)
+            await all_handled(bus)
+            over_at = int(written.partition("-")[0]) + 1_000
+            await eventually(lambda: _is_past(bus, over_at), what="the end of what was asked first")
+            await desk.leases.look()
+            await ask(bus, "b", "MSFT")
+            await desk.wants(("AAPL", 5), ("MSFT", 5))
+            await bus.delete(FEED_LEASES_KEY)
+            await bus.set_fields(FEED_LEASES_KEY, {name.decode(): lease for name, lease in earlier[0].items()})
+            await bus.put(FEED_LEASES_VERSION_KEY, earlier[1] or b"")
+            await desk.leases.look()
+            await desk.leases.look()
+            assert await bus.hash(FEED_LEASES_KEY) == {}
+            assert desk.wanted() == [("AAPL", 5), ("MSFT", 5)]
+
+    run(play())
+
+
+async def _is_past(bus: Bus, ms: int) -> bool:
+    return await _server_ms(bus) > ms
 
 
 def test_a_process_that_only_watches_sees_what_others_handle(redis_url: str) -> None:

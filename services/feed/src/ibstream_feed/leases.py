@@ -17,6 +17,7 @@ from ibstream.runtime.service import Worker
 from ibstream.runtime.supervise import unless
 from ibstream_feed.adapters.lease_store import LEASES_MAX, LeaseStore, Taken
 from ibstream_feed.domain.leases import Leases, Want
+from ibstream_feed.domain.remembered import Remembered
 
 POLL_S = 0.25
 """How often it is looked for leases that other feed processes took, and for those whose time is over."""
@@ -26,8 +27,8 @@ LOOK_SHARE_MAX = 0.1
 leases of which one is new takes about 30 ms, at 100 well below one."""
 
 GRACE_S = 5.0
-"""For so long after Redis was away no lease ends: consumers could not renew while it was, or it has lost their leases; they
-renew now."""
+"""For so long at least no lease ends that Redis has lost, or whose consumer could not renew it while Redis was away; even one
+that lasts for a second."""
 
 PAUSE_S_MAX = 1.0
 """The longest pause for that reason: a look that took long has waited for Redis, not worked."""
@@ -46,7 +47,9 @@ class LeaseDesk:
     """The leases of all consumers, as every feed process on the bus sees them.
 
     `worker` handles requests, in a group with the other processes; `watch` keeps up what is wanted. While Redis is away no
-    lease ends, and none for `GRACE_S` after its return, whatever it came back with; after that Redis' word counts.
+    lease ends, and afterwards none but those given back, until its consumer has had the time to ask again. The same goes for
+    what Redis has lost without having been away for anybody to notice: emptied, restarted in a moment, or replaced by a replica
+    that had not heard of it.
     """
 
     def __init__(
@@ -66,12 +69,13 @@ class LeaseDesk:
         self._on_change = on_change
         self._on_refused = on_refused
         self._grace_s = grace_s
+        self._told = Leases()
+        self._remembered = Remembered()
         self._leases = Leases()
         self._wants: dict[DataKind, list[Want]] = {data: [] for data in DataKind}
         self._version: str | None = None
         self._now_ms = 0
         self._is_away = False
-        self._none_ends_until = 0.0
         self._hurry = asyncio.Event()
         self._looking = asyncio.Lock()
 
@@ -103,16 +107,27 @@ class LeaseDesk:
         async with self._looking:
             before = self._leases
             read = await self._store.read(self._version)
+            told = self._told if read.leases is None else Leases(read.leases)
+            remembered = await self._still_remembered(told, read.now_ms)
+            told = await self._settled(told, read.now_ms)
             if self._is_away:
                 self._redis_is_back()
-            if self._clock.monotonic() < self._none_ends_until:
-                self._leases, self._version = before.replaced((), read.leases or ()), None
-            else:
-                leases = before if read.leases is None else Leases(read.leases)
-                self._leases = await self._settled(leases, read.now_ms)
-                self._version, self._now_ms = read.version, read.now_ms
+            if told is not self._told or remembered is not self._remembered:
+                self._leases = remembered.beside(told) if remembered else told
+            self._told, self._remembered = told, remembered
+            self._version, self._now_ms = read.version, read.now_ms
             if self._leases is not before:
                 self._changed(before)
+
+    async def _still_remembered(self, told: Leases, now_ms: int) -> Remembered:
+        """What counts beside what Redis tells now: what it lost, or nobody could renew; until that is over or given back."""
+        lost = self._told.unknown_to(told, now_ms) if told is not self._told else []
+        remembered = self._remembered
+        if lost or self._is_away:
+            again = [*self._remembered, *self._told] if self._is_away else lost
+            remembered = remembered.also(again, now_ms, least_ms=round(self._grace_s * 1000))
+        over = remembered.over(now_ms)
+        return remembered.without([*over, *await self._store.given_back(remembered.absent_from(told))])
 
     def _changed(self, before: Leases) -> None:
         wanted, self._wants = self._wants, {data: self._leases.wants(data, self._now_ms) for data in DataKind}
@@ -137,8 +152,7 @@ class LeaseDesk:
 
     def _redis_is_back(self) -> None:
         self._is_away = False
-        self._none_ends_until = self._clock.monotonic() + self._grace_s
-        _log.info("feed.leases_read_again", leases=len(self._leases), none_ends_for_s=self._grace_s)
+        _log.info("feed.leases_read_again", leases=len(self._leases))
 
     async def _work(self, consumer: str, stop: asyncio.Event) -> None:
         group = GroupConsumer(self._bus, FEED_REQUESTS, consumer=consumer, handler=self._handle, clock=self._clock)

@@ -120,6 +120,8 @@ return {now, version, redis.call('HVALS', KEYS[1])}
 """
 )
 
+_ENDED = "return redis.call('MGET', unpack(KEYS))"
+
 _KEYS = [FEED_LEASES_KEY, FEED_LEASES_VERSION_KEY]
 _lease = msgspec.json.Decoder(Lease)
 _log = structlog.get_logger(__name__)
@@ -176,6 +178,19 @@ class LeaseStore:
             fields = [_name(*lease.key) for lease in doubtful[first : first + SETTLE_MAX]]
             left += _decoded(await self._bus.run_script(_SETTLE, _KEYS, fields), {}).values()
         return left
+
+    async def given_back(self, doubtful: Sequence[Lease]) -> list[Lease]:
+        """Those of some leases that were given back after they had been asked for last, as long as Redis remembers that."""
+        found: list[Lease] = []
+        for first in range(0, len(doubtful), SETTLE_MAX):
+            some = doubtful[first : first + SETTLE_MAX]
+            ended = await self._bus.run_script(_ENDED, [ended_lease_key(_name(*lease.key)) for lease in some], [])
+            found += [
+                lease
+                for lease, entry in zip(some, ended, strict=True)
+                if entry is not None and entry_order(entry.decode()) > lease.asked
+            ]
+        return found
 
     async def read(self, known_version: str | None) -> LeasesRead:
         """The time, and all leases if they have changed since `known_version`. None reads them whatever their version is."""

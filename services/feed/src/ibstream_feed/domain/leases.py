@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 
 import msgspec
@@ -40,6 +40,17 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
         """What of which symbol, and for whom."""
         return self.data, self.symbol, self.consumer
 
+    @property
+    def asked(self) -> tuple[int, int]:
+        """By what requests are ordered: the two numbers of `request_id`, whose first is when it was written, in ms."""
+        written_ms, _, number = self.request_id.partition("-")
+        return int(written_ms), int(number)
+
+    @property
+    def ttl_ms(self) -> int:
+        """For how long it was asked for."""
+        return self.expires_ms - self.asked[0]
+
 
 class Want(msgspec.Struct, frozen=True):
     """One kind of data of one symbol that somebody holds a lease on."""
@@ -62,6 +73,13 @@ class Leases:
 
     def __len__(self) -> int:
         return len(self._leases)
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
+
+    def get(self, key: Key) -> Lease | None:
+        """One of them, or None."""
+        return self._leases.get(key)
 
     def wants(self, data: DataKind, now_ms: int) -> list[Want]:
         """What is wanted of one kind, the most wanted first: by priority, then who asked first, then symbol."""
@@ -92,6 +110,11 @@ class Leases:
         table._leases.update((lease.key, lease) for lease in new)
         return table
 
+    def unknown_to(self, later: Leases, now_ms: int) -> list[Lease]:
+        """Those whose time is not over and of which `later` says nothing, or less: given back, or lost by Redis."""
+        known = self._leases.items()
+        return [lease for key, lease in known if lease.expires_ms > now_ms and _is_behind(later.get(key), lease)]
+
     def newly_taken(self, before: Leases) -> set[str]:
         """The symbols on which somebody has taken a lease since `before`: a new one, or anew after an earlier one had ended."""
         known = before._leases
@@ -100,6 +123,10 @@ class Leases:
             for key, lease in self._leases.items()
             if key not in known or known[key].since_ms != lease.since_ms
         }
+
+
+def _is_behind(said: Lease | None, known: Lease) -> bool:
+    return said is None or (said.request_id != known.request_id and said.asked < known.asked)
 
 
 def _want(symbol: str, leases: list[Lease]) -> Want:

@@ -192,6 +192,45 @@ def test_it_outlasts_redis_being_away_and_says_so(
     assert {entry["event"] for entry in log} == {"client.lease_not_renewed"}
 
 
+def test_it_is_asked_for_anew_as_soon_as_redis_is_back(private_server: Callable[[], KillableServer]) -> None:
+    """Whoever reads what became of it is cut off, and asks without waiting for the next renewal, which is far off."""
+    clock = _Hasty()
+
+    async def play() -> None:
+        async with private_server() as server, client_at(server.url, clock=clock) as (bus, client):
+            async with client.lease("AAPL", ttl_s=60) as lease:
+                reading = asyncio.create_task(anext(lease))
+                await server.kill()
+                await server.start()
+                await eventually(lambda: _asked_at_least(bus, 2), what="it to be asked for anew")
+                active = await tell(bus, "AAPL", SubscriptionOutcome.ACTIVE)
+                assert await reading == active
+            assert await asked(bus, Subscribe) == 2
+
+    run(play())
+
+
+class _Hasty(SystemClock):
+    """Never comes to the end of a third of a minute."""
+
+    async def sleep(self, delay_s: float) -> None:
+        await (asyncio.Event().wait() if delay_s == 20.0 else SYSTEM_CLOCK.sleep(delay_s))
+
+
+def test_a_lease_for_a_day_is_renewed_every_minute(redis_url: str) -> None:
+    """The feed remembers what Redis lost for two minutes at most."""
+    clock = ManualClock(AT)
+
+    async def play() -> None:
+        async with client_at(redis_url, clock=clock) as (bus, client), client.lease("AAPL", ttl_s=86_400):
+            await eventually(lambda: clock.sleeps == [60.0], what="it to wait")
+            clock.advance(60)
+            await eventually(lambda: len(clock.sleeps) == 2, what="the renewal")
+            assert await asked(bus, Subscribe) == 2
+
+    run(play())
+
+
 async def _asked_at_least(bus: Bus, count: int) -> bool:
     return await asked(bus, Subscribe) >= count
 

@@ -20,10 +20,14 @@ from ibstream.contracts.registry import FEED_EVENTS, FEED_REQUESTS
 from ibstream.runtime.backoff import exponential
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import IbstreamError
-from ibstream.runtime.supervise import cancelled
+from ibstream.runtime.supervise import cancelled, unless
 
 RENEWALS = 3
 """How often a lease is renewed in the time that it lasts."""
+
+RENEW_WITHIN_S = 60.0
+"""A lease that lasts longer is renewed more often than `RENEWALS` times: where Redis has lost it unnoticed, the feed remembers it
+for its time, and for two minutes at most."""
 
 OUTCOME_WITHIN_S = 15.0
 """How long an outcome is waited for unless told otherwise; IBKR's first quote takes a second or two."""
@@ -55,9 +59,10 @@ class FeedLease(Subscription[SubscriptionChanged]):
             print((await lease.outcome("AAPL")).outcome)
 
     Entering asks the feed for them, and raises `BusUnavailable` when Redis does not answer. While it is held the request is
-    repeated `RENEWALS` times in the time that it lasts; leaving gives it back. A process that is killed gives nothing back:
-    the lease ends `ttl_s` seconds after its last renewal. While Redis is away it goes on trying, and asks anew when Redis is
-    back. Leases of several consumers on one instrument do not disturb each other.
+    repeated `RENEWALS` times in the time that it lasts, and every `RENEW_WITHIN_S` seconds; leaving gives it back. A process
+    that is killed gives nothing back: the lease ends `ttl_s` seconds after its last renewal. While Redis is away it goes on
+    trying. Where a renewal failed, or whoever iterates was cut off, it asks anew as soon as Redis is back. Leases of several
+    consumers on one instrument do not disturb each other.
 
     Iterating yields what became of the subscriptions, from entering on; the same symbol again where that changes. It raises
     `BusUnavailable` after the client's patience without Redis.
@@ -91,7 +96,10 @@ class FeedLease(Subscription[SubscriptionChanged]):
         self._ttl_s = ttl_s
         self._clock = clock
         self._publisher = Publisher(bus)
-        self._reader = PatientReader(bus, {FEED_EVENTS: LATEST}, patience_s=patience_s, clock=clock)
+        self._hurry = asyncio.Event()
+        self._reader = PatientReader(
+            bus, {FEED_EVENTS: LATEST}, patience_s=patience_s, clock=clock, on_return=self._hurry.set
+        )
         self._reading = asyncio.Lock()
         self._renewing: asyncio.Task[None] | None = None
         self._check()
@@ -156,9 +164,10 @@ class FeedLease(Subscription[SubscriptionChanged]):
     async def _renew(self) -> None:
         """Ask again and again. What fails is tried again soon, whatever it is: the lease must not end for it."""
         waits = _RETRY()
-        wait_s = self._ttl_s / RENEWALS
+        wait_s = renew_s = min(self._ttl_s / RENEWALS, RENEW_WITHIN_S)
         while True:
-            await self._clock.sleep(wait_s)
+            await unless(self._hurry, self._clock.sleep(wait_s))
+            self._hurry.clear()
             try:
                 await self._ask()
             except IbstreamError as error:
@@ -166,7 +175,7 @@ class FeedLease(Subscription[SubscriptionChanged]):
                 wait_s = next(waits)
                 _log.warning("client.lease_not_renewed", consumer=self.consumer, error=str(error), next_try_in_s=wait_s)
             else:
-                self.failure, waits, wait_s = None, _RETRY(), self._ttl_s / RENEWALS
+                self.failure, waits, wait_s = None, _RETRY(), renew_s
 
     async def _ask(self) -> None:
         for request in self._requests(self._subscribe):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -19,9 +20,22 @@ _RETRY = exponential(0.1, 2.0)
 
 
 class PatientReader:
-    """A `StreamReader` that keeps its position while Redis is away, and gives up after `patience_s` without an answer."""
+    """A `StreamReader` that keeps its position while Redis is away, and gives up after `patience_s` without an answer.
 
-    def __init__(self, bus: Bus, streams: dict[Stream, str], *, patience_s: float, clock: Clock) -> None:
+    `on_return` is called when Redis answers again after it did not.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        streams: dict[Stream, str],
+        *,
+        patience_s: float,
+        clock: Clock,
+        on_return: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_return = on_return
+        self._is_away = False
         self._reader = StreamReader(bus, streams)
         self._patience_s = patience_s
         self._clock = clock
@@ -36,11 +50,20 @@ class PatientReader:
         waits = _RETRY()
         while True:
             try:
-                return await self._reader.read(block_s=block_s, count=count)
+                entries = await self._reader.read(block_s=block_s, count=count)
             except BusUnavailable:
+                self._is_away = True
                 if self._clock.monotonic() >= give_up_at:
                     raise
+            else:
+                self._answered()
+                return entries
             await self._clock.sleep(next(waits))
+
+    def _answered(self) -> None:
+        if self._is_away:
+            self._is_away = False
+            self._on_return()
 
     async def close(self) -> None:
         """Close the connection."""

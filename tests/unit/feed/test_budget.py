@@ -100,7 +100,7 @@ steps = st.one_of(
 
 @given(st.lists(steps, max_size=20))
 def test_whatever_happens_it_is_within_bounds(taken: list[tuple[str, float | None]]) -> None:
-    """Never below 0, never above what is configured; it grows only in a review that says so, and no more than doubles with a step."""
+    """Never below 0, never above what is configured; it grows in reviews alone, and no more than doubles."""
     budget, configured, now_s = LineBudget(100), 100, 0.0
     for name, value in taken:
         before = budget.lines

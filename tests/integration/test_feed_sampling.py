@@ -32,7 +32,8 @@ ROUND_S = ROUND_S_MIN + 1
 def closed() -> Gateway:
     """A source whose exchanges have been closed since yesterday."""
     opens = SYSTEM_CLOCK.now() - timedelta(hours=36)
-    text = f"{opens:%Y%m%d:%H%M}-{opens + timedelta(hours=8):%Y%m%d:%H%M}"
+    days = [f"{SYSTEM_CLOCK.now() + timedelta(days=one):%Y%m%d}:CLOSED" for one in (0, 1, 2)]
+    text = ";".join([f"{opens:%Y%m%d:%H%M}-{opens + timedelta(hours=8):%Y%m%d:%H%M}", *days])
     hours = {"time_zone": "UTC", "trading_hours": text, "liquid_hours": text}
     return Gateway(details=dict.fromkeys(SYMBOLS, hours))
 

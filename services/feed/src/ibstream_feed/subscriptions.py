@@ -230,7 +230,7 @@ class SubscriptionDesk:
         contract = self._contracts.get(symbol)
         return contract is None or depends(farm, contract.instrument)
 
-    def _is_behind_a_farm(self, symbol: str) -> bool:
+    def _is_cut_off(self, symbol: str) -> bool:
         """Whether its quotes may come through a farm that is down: then there is no point in asking for them."""
         long_ago = self._clock.monotonic() - FARM_DOWN_S_MAX
         return any(since > long_ago and self._depends(symbol, farm) for farm, since in self._farms_down.items())
@@ -296,7 +296,7 @@ class SubscriptionDesk:
     def _look_at_lines(self) -> None:
         now_s = self._clock.monotonic()
         if self.asker.is_up:
-            for line, subscription, do in self._watch.look(self.planner.plan.lined):
+            for line, subscription, do in self._watch.look(self.planner.plan.lined, self._is_cut_off):
                 self._act(line, subscription, do)
         self._mark_stale(self._watch.old_samples(self.sampler.round_s))
         self._mark_stale(self._watch.orphans())
@@ -312,9 +312,8 @@ class SubscriptionDesk:
                 assert subscription.told is not None  # noqa: S101 - `review` has just set it
                 self._outcomes.tell(line.symbol, subscription.told)
             case Do.ASK_AGAIN:
-                if not self._is_behind_a_farm(line.symbol):
-                    self.asker.again(line.symbol)
-                    _log.info("feed.asked_again", symbol=line.symbol, tries=subscription.tries)
+                self.asker.again(line.symbol)
+                _log.info("feed.asked_again", symbol=line.symbol, tries=subscription.tries)
             case Do.MARK_STALE:
                 self._mark_stale([line])
                 _log.warning("feed.symbol_silent", symbol=line.symbol)

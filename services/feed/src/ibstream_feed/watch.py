@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.quotes import Quality
@@ -35,13 +35,17 @@ class Watch:
         self._stale_after_s = stale_after_s
         self._clock = clock
 
-    def look(self, symbols: Collection[str]) -> Iterator[tuple[Line, Subscription, Do]]:
-        """Every line of these symbols that needs something."""
+    def look(
+        self, symbols: Collection[str], is_cut_off: Callable[[str], bool]
+    ) -> Iterator[tuple[Line, Subscription, Do]]:
+        """Every line of these symbols that needs something; from one that is cut off nothing is expected."""
         now_s, now_ns = self._clock.monotonic(), self._clock.time_ns()
         fresh_since_ns = now_ns - round(self._stale_after_s * 1e9)
         for subscription in self._register:
             line = self._book.get(subscription.symbol)
             if line is None or subscription.symbol not in symbols or self._flows(line, subscription, fresh_since_ns):
+                continue
+            if line.is_stale and is_cut_off(line.symbol):
                 continue
             do = self._register.review(subscription, self._seen(line), now_s, now_ns)
             if do is not Do.NOTHING:

@@ -25,6 +25,7 @@ from ibstream_feed.domain.streams import (
     Wish,
     bars_of,
     grant,
+    share,
     tick_types,
 )
 from ibstream_feed.outlets import BarOutlet, DepthOutlet, TickOutlet
@@ -119,6 +120,37 @@ class TestPace:
             asked.append(now_s)
         for index, first in enumerate(asked[:-BAR_REQUESTS_MAX]):
             assert asked[index + BAR_REQUESTS_MAX] - first >= BAR_WINDOW_S - 1e-6
+
+    @pytest.mark.parametrize(("peers", "at_once"), [(1, BAR_REQUESTS_MAX), (3, BAR_REQUESTS_MAX // 3), (1000, 1)])
+    def test_processes_share_the_new_bars_of_ten_minutes(self, peers: int, at_once: int) -> None:
+        """Each asks for its part, and for one at least. What was asked for before counts."""
+        pace, one = Pace(), wish(kind=DataKind.BARS)
+        pace.share(peers)
+        for _ in range(at_once):
+            assert pace.wait_s(one, 100.0) == 0
+            pace.asked(one, 100.0)
+        assert pace.wait_s(one, 100.0) == BAR_WINDOW_S
+        pace.share(peers + 1)
+        assert pace.wait_s(one, 100.0) == BAR_WINDOW_S
+
+
+@pytest.mark.parametrize(
+    ("kind", "slots", "peers", "part"),
+    [
+        (DataKind.TICKS, 12, 3, 4),
+        (DataKind.TICKS, 3, 1, 3),
+        (DataKind.TICKS, 3, 3, 2),  # a stock takes two
+        (DataKind.TICKS, 1, 2, 1),
+        (DataKind.DEPTH, 3, 2, 1),
+        (DataKind.DEPTH, 3, 8, 1),
+        (DataKind.DEPTH, 0, 2, 0),
+        (DataKind.BARS, 100, 3, 33),
+    ],
+)
+def test_a_process_asks_for_its_part_and_for_one_stream_at_least(
+    kind: DataKind, slots: int, peers: int, part: int
+) -> None:
+    assert share(kind, slots, peers) == part
 
 
 class TestSetbacks:

@@ -6,7 +6,6 @@ Bounded whatever happens: ticks and bars drop the oldest, and ticks say so by a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Protocol
 
 from ibstream.contracts.base import Message
@@ -58,18 +57,15 @@ class Outlet(Protocol):
         """Whether nothing waits."""
         ...
 
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a whole message waits that should not wait any longer."""
-        ...
-
 
 class TickOutlet:
     """Ticks in their order, in numbered batches, nothing conflated."""
 
-    def __init__(self, symbol: str) -> None:
+    def __init__(self, symbol: str, *, epoch_after: int = 0) -> None:
+        """Its epochs are greater than `epoch_after`."""
         self.stream = TICKS.named(symbol)
         self._symbol = symbol
+        self._epoch_after = epoch_after
         self._sequence = Sequence()
         self._begins = True
         """Whether the next batch starts an epoch."""
@@ -98,7 +94,7 @@ class TickOutlet:
         if not self._waiting:
             return None
         if self._begins:
-            self._sequence.begin(now_ns // 1_000_000)
+            self._sequence.begin(now_ns // 1_000_000, after=self._epoch_after)
             self._begins = False
         while len(self._taken) < BATCH_TICKS_MAX and self._waiting and (tick := self._waiting[0]) is not None:
             self._taken.append(tick)
@@ -128,11 +124,6 @@ class TickOutlet:
     def is_empty(self) -> bool:
         """Whether nothing waits."""
         return not self._waiting
-
-    @property
-    def is_urgent(self) -> bool:
-        """Whether a full batch waits."""
-        return len(self._waiting) >= BATCH_TICKS_MAX
 
     def _add(self, tick: TradeTick | BidAskTick | None) -> None:
         if len(self._waiting) >= TICKS_KEPT_MAX:
@@ -176,11 +167,6 @@ class BarOutlet:
     def is_empty(self) -> bool:
         """Whether nothing waits."""
         return not self._waiting
-
-    @property
-    def is_urgent(self) -> bool:
-        """Bars come one at a time, so they need not gather."""
-        return bool(self._waiting)
 
 
 class DepthOutlet:
@@ -232,19 +218,9 @@ class DepthOutlet:
         """Whether nothing waits."""
         return self._newest is None
 
-    @property
-    def is_urgent(self) -> bool:
-        """A book has time."""
-        return False
 
-
-_OUTLETS: dict[DataKind, Callable[[str], Outlet]] = {
-    DataKind.TICKS: TickOutlet,
-    DataKind.BARS: BarOutlet,
-    DataKind.DEPTH: DepthOutlet,
-}
-
-
-def outlet(kind: DataKind, symbol: str) -> Outlet:
-    """The outlet for streams of this kind."""
-    return _OUTLETS[kind](symbol)
+def outlet(kind: DataKind, symbol: str, *, epoch_after: int) -> Outlet:
+    """The outlet for streams of this kind; where it numbers what it writes, by epochs greater than `epoch_after`."""
+    if kind is DataKind.TICKS:
+        return TickOutlet(symbol, epoch_after=epoch_after)
+    return BarOutlet(symbol) if kind is DataKind.BARS else DepthOutlet(symbol)

@@ -6,10 +6,8 @@ Two loops that never wait for each other: one asks IBKR for what is wanted and g
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
-from typing import Protocol
 
 import structlog
 
@@ -22,10 +20,9 @@ from ibstream.runtime.clock import Clock
 from ibstream.runtime.settings import FeedSettings
 from ibstream.runtime.supervise import unless
 from ibstream_feed.domain.budget import LineBudget
-from ibstream_feed.domain.register import Refusal
-from ibstream_feed.domain.streams import STREAM_KINDS, Fate, Grants, Key, Pace, Setbacks, Wish, grant
-from ibstream_feed.outlets import Outlet
+from ibstream_feed.domain.streams import Fate, Grants, Key, Pace, Setbacks, Want, Wish, grant, share, wished
 from ibstream_feed.ports import Item, MarketDataPort, Qualified
+from ibstream_feed.stream_channels import Channel, Channels, Qualify
 from ibstream_feed.stream_verdicts import judge
 from ibstream_feed.stream_writing import StreamWriter
 
@@ -40,78 +37,43 @@ _log = structlog.get_logger(__name__)
 OutcomeTold = Callable[[str, DataKind, SubscriptionOutcome, str, int], None]
 """Called with symbol, kind, what became of the stream, IBKR's text or ours, and IBKR's code or 0."""
 
-Qualify = Callable[[Instrument], Awaitable[Qualified]]
-
-
-class Want(Protocol):
-    """What somebody holds a lease on."""
-
-    @property
-    def symbol(self) -> str:
-        """As quotes call it."""
-        ...
-
-    @property
-    def instrument(self) -> Instrument:
-        """What it is the symbol of."""
-        ...
-
-    @property
-    def data(self) -> DataKind:
-        """Which of its data."""
-        ...
-
-    @property
-    def priority(self) -> int:
-        """1 is served first."""
-        ...
-
-    @property
-    def since_ms(self) -> int:
-        """When it was first asked for."""
-        ...
-
-
-@dataclass(eq=False, slots=True)
-class _Channel:
-    """A stream that is open, or being opened."""
-
-    wish: Wish
-    outlet: Outlet
-    number: int | None = None
-    """The port's; None until the request is sent."""
-    asked_s: float = 0.0
-    is_active: bool = False
-    has_come: bool = False
-    """Whether it has brought anything."""
-    is_over: bool = False
-    """Nothing that still arrives counts; it is closed as soon as that can be done."""
-    refusal: tuple[Fate, Refusal] | None = None
-
 
 class StreamDesk:
     """Keeps open what is wanted, as far as there are slots, and writes what comes to `ticks:`, `bars:` and `depth:<symbol>`.
 
     `session_ready` is called once a session is made, and whenever its link to IBKR is back; `session_lost` as soon as the session
     or the link is lost. `desire` may be called at any time. `work` runs both loops until it is told to stop.
+
+    A stream has one writer, as its symbol's shard has: `let_go` and `lost` end what another process writes from now on.
     """
 
     def __init__(
-        self, bus: Bus, port: MarketDataPort, *, settings: FeedSettings, clock: Clock, outcome: OutcomeTold
+        self,
+        bus: Bus,
+        port: MarketDataPort,
+        *,
+        settings: FeedSettings,
+        holds: Callable[[str], bool],
+        epoch_after: Callable[[str], int],
+        clock: Clock,
+        outcome: OutcomeTold,
     ) -> None:
-        self._writer = StreamWriter(bus, clock=clock)
-        self._port = port
+        """`holds` says whether this process may write what is of a symbol now, `epoch_after` which epoch of it may have been
+        an earlier writer's."""
+        self._writer = StreamWriter(bus, holds=holds, clock=clock)
+        self._epoch_after = epoch_after
         self._clock = clock
         self._outcome = outcome
         self._qualify: Qualify = port.qualify
         self._wishes: dict[Key, Wish] = {}
-        self._channels: dict[Key, _Channel] = {}
+        self._channels = Channels(port)
         self._told: dict[Key, tuple[SubscriptionOutcome, str, int]] = {}
-        self._budgets = {
-            DataKind.TICKS: LineBudget(settings.tick_by_tick_lines),
-            DataKind.BARS: LineBudget(settings.market_data_lines),
-            DataKind.DEPTH: LineBudget(settings.depth_lines),
+        self._slots = {
+            DataKind.TICKS: settings.tick_by_tick_lines,
+            DataKind.BARS: settings.market_data_lines,
+            DataKind.DEPTH: settings.depth_lines,
         }
+        self._budgets = {kind: LineBudget(slots) for kind, slots in self._slots.items()}
         self._pace = Pace()
         self._setbacks = Setbacks()
         self._is_ready = False
@@ -120,32 +82,36 @@ class StreamDesk:
     def desire(self, wants: Collection[Want], qualify: Qualify) -> None:
         """From now on these are wanted, and no others; `qualify` finds their contracts. Quotes among them are left out."""
         self._qualify = qualify
-        wishes = [
-            Wish(want.data, want.symbol, want.instrument, want.priority, want.since_ms)
-            for want in wants
-            if want.data in STREAM_KINDS
-        ]
-        before, self._wishes = self._wishes, {wish.key: wish for wish in wishes}
+        before, self._wishes = self._wishes, wished(wants)
         self._setbacks.keep_only(self._wishes)
         self._writer.keep(self._wishes)
         for wish in (before[key] for key in before.keys() - self._wishes.keys()):
             self._tell(wish, SubscriptionOutcome.ENDED)
             self._told.pop(wish.key, None)
+        self._cut([channel for channel in self._channels if channel.wish.key not in self._wishes])
         self._changed.set()
 
-    def limit(self, kind: DataKind, slots: int) -> None:
-        """This process may have so many of a kind; of bars, each of which takes a market data line, as many as lines are left."""
-        self._budgets[kind].set(slots)
+    def share(self, peers: int) -> None:
+        """So many processes share what IBKR gives the user from now on."""
+        self._pace.share(peers)
+        for kind, budget in self._budgets.items():
+            budget.set(share(kind, self._slots[kind], peers))
+            budget.begin()
         self._changed.set()
 
-    def wanted(self, kind: DataKind) -> int:
-        """How many slots those of a kind would take that are wanted; of bars: market data lines."""
-        return sum(wish.slots for wish in self._wishes.values() if wish.kind is kind)
+    async def let_go(self, is_going: Callable[[str], bool]) -> None:
+        """Another process writes these symbols from now on: return when their streams are closed and the last word stands.
 
-    def open(self, kind: DataKind) -> int:
-        """How many streams of a kind are open."""
-        channels = [channel for key, channel in self._channels.items() if key[0] is kind]
-        return sum(channel.number is not None and not channel.is_over for channel in channels)
+        Nothing of them is to be desired any more. Where it is cancelled, `lost` is to follow.
+        """
+        going = self._give_up(is_going)
+        await asyncio.gather(self._writer.finish(is_going), *(self._channels.close(channel) for channel in going))
+
+    def lost(self, is_lost: Callable[[str], bool]) -> None:
+        """Another may write these symbols already: nothing is written of them any more; their streams are closed soon after."""
+        self._give_up(is_lost)
+        self._writer.drop(is_lost)
+        self._changed.set()
 
     def session_ready(self) -> None:
         """Ask for everything that is wanted, also for what was open before: a loss need not have been heard of (1101 alone)."""
@@ -159,15 +125,30 @@ class StreamDesk:
     def session_lost(self) -> None:
         """The session is over, or its link to IBKR is down: what IBKR keeps of the streams nobody knows, so none is kept."""
         self._is_ready = False
-        for channel in self._channels.values():
-            channel.is_over = True
-        self._writer.interrupt([channel.outlet for channel in self._channels.values()])
+        self._cut(self._channels)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Keep open what is wanted and write what comes; with the stop, write what is left."""
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._manage(stop))
             loops.create_task(self._writer.work(stop))
+        self._give_up(lambda _: True)
+        await self._writer.finish(lambda _: True)
+
+    def _give_up(self, is_going: Callable[[str], bool]) -> list[Channel]:
+        """Want nothing of these symbols any more, and believe nothing that still comes. Returns what is to be closed."""
+        self._wishes = {key: wish for key, wish in self._wishes.items() if not is_going(wish.symbol)}
+        self._told = {key: told for key, told in self._told.items() if not is_going(key[1])}
+        going = [channel for channel in self._channels if is_going(channel.wish.symbol)]
+        self._cut(going)
+        return going
+
+    def _cut(self, channels: Iterable[Channel]) -> None:
+        """What still comes of these does not count, and readers are told at once what is not kept up any more."""
+        for channel in channels:
+            if not channel.is_over:
+                channel.over.set()
+                self._writer.interrupt([channel.outlet])
 
     # What is open.
 
@@ -207,8 +188,9 @@ class StreamDesk:
 
     async def _close_broken(self) -> None:
         """What IBKR has refused or ended, and what has to be asked for again."""
-        for channel in [one for one in self._channels.values() if one.refusal is not None or one.is_over]:
-            await self._close(channel)
+        for channel in [one for one in self._channels if one.refusal is not None or one.is_over]:
+            self._cut([channel])
+            await self._channels.close(channel)
             if channel.refusal is None:
                 continue
             fate, why = channel.refusal
@@ -220,70 +202,56 @@ class StreamDesk:
         now_s = self._clock.monotonic()
         self._setbacks.note(wish.key, fate, now_s)
         if fate is Fate.FULL:
-            in_use = sum(one.wish.slots for key, one in self._channels.items() if key[0] is wish.kind)
-            self._budgets[wish.kind].refused(in_use, now_s)
+            self._budgets[wish.kind].refused(self._channels.slots(wish.kind), now_s)
 
     async def _close_all_but(self, granted: Sequence[Wish]) -> None:
         kept = {wish.key for wish in granted}
-        for channel in [one for key, one in self._channels.items() if key not in kept]:
-            await self._close(channel)
-
-    async def _close(self, channel: _Channel) -> None:
-        channel.is_over = True
-        del self._channels[channel.wish.key]
-        self._writer.interrupt([channel.outlet])
-        if channel.number is not None:
-            await self._port.close_stream(channel.number)
+        for channel in [one for one in self._channels if one.wish.key not in kept]:
+            self._cut([channel])
+            await self._channels.close(channel)
 
     async def _ask(self, wish: Wish) -> None:
-        now_s = self._clock.monotonic()
-        if self._pace.wait_s(wish, now_s) > 0:
+        if self._pace.wait_s(wish, self._clock.monotonic()) > 0:
             return
-        channel = _Channel(wish, self._writer.outlet(wish.key))
-        self._channels[wish.key] = channel
+        channel = Channel(wish, self._writer.outlet(wish.key, epoch_after=self._epoch_after(wish.symbol)))
+        self._channels.add(channel)
         try:
             await self._open(channel)
         except GatewayUnavailable as error:
             _log.info("feed.stream_not_asked_for", symbol=wish.symbol, data=wish.kind, reason=str(error))
-            self._forget(channel)
+            self._channels.forget(channel)
             self._set_back(wish, Fate.AGAIN)
         except InstrumentError as error:
             self._fail(channel, SubscriptionOutcome.UNKNOWN_INSTRUMENT, str(error))
         except (RequestFailed, TimeoutError) as error:
             self._fail(channel, SubscriptionOutcome.REFUSED, str(error))
         except BaseException:
-            self._forget(channel)
+            self._channels.forget(channel)
             raise
 
-    async def _open(self, channel: _Channel) -> None:
-        wish = channel.wish
-        contract = await self._qualify(wish.instrument)
-        if channel.is_over:
-            return
-        self._pace.asked(wish, self._clock.monotonic())
-        number = await self._port.open_stream(
-            wish.kind, contract, partial(self._on_item, channel), partial(self._on_code, channel)
-        )
-        channel.number, channel.asked_s = number, self._clock.monotonic()
+    async def _open(self, channel: Channel) -> None:
+        async def qualify(instrument: Instrument) -> Qualified:
+            contract = await self._qualify(instrument)
+            self._pace.asked(channel.wish, self._clock.monotonic())
+            return contract
 
-    def _fail(self, channel: _Channel, outcome: SubscriptionOutcome, text: str) -> None:
-        self._forget(channel)
+        await self._channels.open(channel, qualify, partial(self._on_item, channel), partial(self._on_code, channel))
+        channel.asked_s = self._clock.monotonic()
+
+    def _fail(self, channel: Channel, outcome: SubscriptionOutcome, text: str) -> None:
+        self._channels.forget(channel)
         self._set_back(channel.wish, Fate.REFUSED)
         self._tell(channel.wish, outcome, text)
 
-    def _forget(self, channel: _Channel) -> None:
-        channel.is_over = True
-        del self._channels[channel.wish.key]
-
     def _tell_settled(self) -> None:
         now_s = self._clock.monotonic()
-        for channel in self._channels.values():
+        for channel in self._channels:
             is_settled = channel.number is not None and now_s >= channel.asked_s + SETTLED_S
             is_sound = not channel.is_over and channel.refusal is None
             if is_settled and is_sound and not channel.is_active:
                 self._activate(channel)
 
-    def _activate(self, channel: _Channel) -> None:
+    def _activate(self, channel: Channel) -> None:
         channel.is_active = True
         self._tell(channel.wish, SubscriptionOutcome.ACTIVE)
 
@@ -296,7 +264,7 @@ class StreamDesk:
 
     # What comes.
 
-    def _on_item(self, channel: _Channel, item: Item) -> None:
+    def _on_item(self, channel: Channel, item: Item) -> None:
         if channel.is_over:
             return
         if not channel.has_come:
@@ -305,7 +273,7 @@ class StreamDesk:
             self._activate(channel)
         self._writer.put(channel.outlet, item)
 
-    def _on_code(self, channel: _Channel, code: int, text: str) -> None:
+    def _on_code(self, channel: Channel, code: int, text: str) -> None:
         fate, why = judge(code, text)
         if fate is Fate.KEEP or channel.is_over:
             return

@@ -75,16 +75,19 @@ class Streams:
         return number
 
     async def close(self, number: int) -> None:
-        """End a stream; nothing where there is none of this number, or its session is over."""
+        """End a stream; nothing where there is none of this number, or its session is over. Whoever cannot wait for room for the
+        messages cancels this: they are sent all the same, at once."""
         stream = self._streams.pop(number, None)
         if stream is None:
             return
         self._drop(stream)
-        for request_id, cancel in stream.cancels.items():
-            if not self._is_of_this_session(stream):
-                return
-            await self._session.room()
-            self._send(stream, cancel, request_id)
+        try:
+            while stream.cancels and self._is_of_this_session(stream):
+                await self._session.room()
+                self._send(stream, *stream.cancels.popitem())
+        except BaseException:
+            self._cancel_at_once(stream)
+            raise
 
     def on_code(self, request_id: int, code: int, text: str) -> bool:
         """Hand a code to the stream that it is about; False where it is about none."""
@@ -119,9 +122,9 @@ class Streams:
         """Without waiting for room: whoever asked is gone, and what was sent in part must not go on unseen."""
         self._drop(stream)
         for request_id, cancel in stream.cancels.items():
-            self._send(stream, cancel, request_id)
+            self._send(stream, request_id, cancel)
 
-    def _send(self, stream: _Stream, message: Send, request_id: int) -> None:
+    def _send(self, stream: _Stream, request_id: int, message: Send) -> None:
         if self._is_of_this_session(stream):
             try:
                 message(self._session.ib.client, request_id)

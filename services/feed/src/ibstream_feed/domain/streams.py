@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from ibstream.contracts.feed import DataKind
 from ibstream.contracts.instrument import Instrument
@@ -22,7 +23,11 @@ TICK_REST_S = 15.5
 
 BAR_REQUESTS_MAX = 55
 BAR_WINDOW_S = 600.0
-"""IBKR takes 60 new subscriptions to bars in ten minutes, of all programs of the user together; some are left to others."""
+"""IBKR takes 60 new subscriptions to bars in ten minutes, of all programs of the user together; some are left to others. Feed
+processes share the rest evenly."""
+
+_AT_LEAST = {DataKind.TICKS: 2, DataKind.BARS: 1, DataKind.DEPTH: 1}
+"""What the most demanding stream of a kind takes: ticks of a stock are trades, and bids and asks."""
 
 ALL_TRADES, BID_ASK = "AllLast", "BidAsk"
 _TICK_TYPES = {
@@ -78,6 +83,41 @@ class Wish:
         return 0 if security_type in without else 1
 
 
+class Want(Protocol):
+    """What somebody holds a lease on."""
+
+    @property
+    def symbol(self) -> str:
+        """As quotes call it."""
+        ...
+
+    @property
+    def instrument(self) -> Instrument:
+        """What it is the symbol of."""
+        ...
+
+    @property
+    def data(self) -> DataKind:
+        """Which of its data."""
+        ...
+
+    @property
+    def priority(self) -> int:
+        """1 is served first."""
+        ...
+
+    @property
+    def since_ms(self) -> int:
+        """When it was first asked for."""
+        ...
+
+
+def wished(wants: Iterable[Want]) -> dict[Key, Wish]:
+    """What is wished of these, quotes left out."""
+    wishes = [Wish(one.data, one.symbol, one.instrument, one.priority, one.since_ms) for one in wants]
+    return {wish.key: wish for wish in wishes if wish.kind in STREAM_KINDS}
+
+
 @dataclass(frozen=True, slots=True)
 class Grants:
     """Who gets a slot."""
@@ -86,6 +126,12 @@ class Grants:
     """The most wanted first."""
     over: tuple[Wish, ...]
     """No slot is left for these."""
+
+
+def share(kind: DataKind, slots: int, peers: int) -> int:
+    """How many of the user's slots a process may ask for that shares them with others: its even part, but no less than one
+    stream takes. Where that makes more than there are, IBKR refuses who comes last, and the budget shrinks."""
+    return min(slots, max(_AT_LEAST[kind], slots // max(1, peers)))
 
 
 def grant(wishes: Iterable[Wish], slots: Mapping[DataKind, int]) -> Grants:
@@ -110,13 +156,18 @@ class Pace:
     def __init__(self) -> None:
         self._ticks_asked_s: dict[str, float] = {}
         self._bars_asked_s: deque[float] = deque(maxlen=BAR_REQUESTS_MAX)
+        self._bar_requests_max = BAR_REQUESTS_MAX
+
+    def share(self, peers: int) -> None:
+        """So many processes ask from now on."""
+        self._bar_requests_max = max(1, BAR_REQUESTS_MAX // max(1, peers))
 
     def wait_s(self, wish: Wish, now_s: float) -> float:
         """How long it has to wait; 0 where it may be asked for now."""
         if wish.kind is DataKind.TICKS:
             return max(0.0, self._ticks_asked_s.get(wish.symbol, -math.inf) + TICK_REST_S - now_s)
-        if wish.kind is DataKind.BARS and len(self._bars_asked_s) == BAR_REQUESTS_MAX:
-            return max(0.0, self._bars_asked_s[0] + BAR_WINDOW_S - now_s)
+        if wish.kind is DataKind.BARS and len(self._bars_asked_s) >= self._bar_requests_max:
+            return max(0.0, self._bars_asked_s[-self._bar_requests_max] + BAR_WINDOW_S - now_s)
         return 0.0
 
     def asked(self, wish: Wish, now_s: float) -> None:

@@ -3,8 +3,9 @@
     pip install redis
     python examples/read_quotes.py redis://127.0.0.1:6390/0 8 30
 
-The arguments are the URL of Redis, the number of shards (the feed's setting `feed.shards`), and for how many seconds to read. A
-report comes at the end. The exit status is 1 if anything was missed, or nothing came.
+The arguments are the URL of Redis, the number of shards (the feed's setting `feed.shards`), and for how many seconds to read.
+Where quotes have a server of their own, that is the first URL, and the bus a fourth argument: leases lie there. A report comes at
+the end. The exit status is 1 if anything was missed, or nothing came.
 
 Names and forms are those of docs/streams.md and contracts/schemas/quotes.batch.v1.json. In Python the SDK does all of this for
 you (`ibstream.Client.quotes`); this is for whoever reads quotes from elsewhere and wants to see how.
@@ -13,6 +14,7 @@ you (`ibstream.Client.quotes`); this is for whoever reads quotes from elsewhere 
 import json
 import sys
 import time
+import zlib
 from collections import Counter
 from typing import Any
 
@@ -24,6 +26,9 @@ SYMBOL, TIME_NS, QUALITY = 0, 8, 9
 LAG_S = 2.0
 """The hashes of latest rows follow the streams a little later (`feed.last_values_interval_s`, a quarter of a second)."""
 
+LOOK_S = 2.0
+"""How often it is looked whether somebody writes each shard: a feed that is killed cannot say that its rows are stale."""
+
 BLOCK_MS = 500
 """How long Redis waits for something new. Must be less than redis-py's own timeout, 5 s."""
 
@@ -33,15 +38,17 @@ Row = list[Any]
 class QuoteReader:
     """The latest row of every symbol, and what is known of continuity."""
 
-    def __init__(self, url: str, shards: int) -> None:
+    def __init__(self, url: str, shards: int, bus_url: str) -> None:
         # With protocol=2 answers have the same shape in every version of redis-py.
         self.redis: Any = Redis.from_url(url, protocol=2)
+        self.bus: Any = Redis.from_url(bus_url, protocol=2)
         self.shards = range(shards)
         self.rows: dict[str, Row] = {}
         self.positions: dict[str, str | bytes] = {}
         self.first: dict[int, tuple[int, int]] = {}
         self.last: dict[int, tuple[int, int]] = {}
         self.read_again_at: dict[int, float] = {}
+        self.look_at = 0.0
         self.batches = self.changes = self.missed = self.epochs = 0
 
     def start(self) -> None:
@@ -55,6 +62,7 @@ class QuoteReader:
         self.positions = {f"quotes:{shard}": f"{start_ms}-0" for shard in self.shards}
         for shard in self.shards:
             self.take_snapshot(shard)
+        self.mark_stale(self.unwritten())
 
     def take_snapshot(self, shard: int) -> int:
         """The latest row of each symbol of a shard. Returns how many of them are newer than what was known."""
@@ -65,7 +73,9 @@ class QuoteReader:
 
     def read(self) -> None:
         """One XREAD over all shards, each from the entry that was read last."""
+        unwritten = self.unwritten() if time.monotonic() >= self.look_at else set()
         for stream, entries in self.redis.xread(self.positions, count=1000, block=BLOCK_MS) or []:
+            unwritten.discard(int(stream.rpartition(b":")[2]))  # not yet read to its end
             for entry_id, fields in entries:
                 self.positions[stream.decode()] = entry_id
                 if fields[b"type"] == b"quotes.batch.v1":  # a newer feed may write other types, too: pass over them
@@ -74,6 +84,19 @@ class QuoteReader:
         for shard in [shard for shard, at in self.read_again_at.items() if at <= now]:
             del self.read_again_at[shard]
             say(f"quotes:last:{shard} read again: {self.take_snapshot(shard)} newer rows")
+        self.mark_stale(unwritten)
+
+    def unwritten(self) -> set[int]:
+        """The shards that no feed process holds: its lease runs out 3 s after it died."""
+        self.look_at = time.monotonic() + LOOK_S
+        holders = self.bus.mget([f"lease:quotes:{shard}" for shard in self.shards])
+        return {shard for shard, holder in zip(self.shards, holders, strict=True) if holder is None}
+
+    def mark_stale(self, unwritten: set[int]) -> None:
+        """Say it of the rows of some shards. Each is live again when a batch brings it."""
+        for symbol in [one for one in self.rows if zlib.crc32(one.encode()) % len(self.shards) in unwritten]:
+            row = [*self.rows[symbol], *[None] * (QUALITY - len(self.rows[symbol]))]
+            self.rows[symbol] = [*row[:QUALITY], "stale", *row[QUALITY + 1 :]]
 
     def take(self, batch: dict[str, Any]) -> None:
         """A batch: is it the next one? Then its rows."""
@@ -135,9 +158,9 @@ def say(line: str) -> None:
     print(line, flush=True)
 
 
-def main(url: str, shards: int, seconds: float) -> int:
+def main(url: str, shards: int, seconds: float, bus_url: str) -> int:
     """Read for so long and report."""
-    reader = QuoteReader(url, shards)
+    reader = QuoteReader(url, shards, bus_url)
     reader.start()
     say(f"snapshot: {len(reader.rows)} symbols")
     end = time.monotonic() + seconds
@@ -148,6 +171,8 @@ def main(url: str, shards: int, seconds: float) -> int:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 4:
+    if len(sys.argv) not in (4, 5):
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3])))
+    sys.exit(
+        main(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), sys.argv[-1] if len(sys.argv) == 5 else sys.argv[1])
+    )

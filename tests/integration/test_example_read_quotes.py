@@ -17,7 +17,7 @@ from support import eventually, run
 
 from ibstream.bus import Bus
 from ibstream.contracts.quotes import shard_of
-from ibstream.contracts.registry import QUOTES
+from ibstream.contracts.registry import QUOTES, shard_lease
 from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import FeedSettings
 from ibstream_feed.domain.book import QuoteBook
@@ -77,6 +77,7 @@ async def publishing(url: str) -> AsyncIterator[Desk]:
         task = asyncio.create_task(publisher.run(stop))
         for shard in range(SHARDS):
             await publisher.take_over(shard, SYMBOLS, 0)
+            await bus.put(shard_lease(shard), b"feed-0|1")
         desk = Desk(publisher, book, bus)
         desk.tick(*SYMBOLS)
         await eventually(lambda: _all_there(desk), what="the first rows in the hashes")
@@ -173,6 +174,23 @@ def test_a_new_epoch_is_told_and_nothing_is_missed(redis_url: str) -> None:
             assert "new epochs: 1, batches missed: 0" in said
             assert f"quotes:last:{shard} read again: 0 newer rows" in said
             assert re.search(rf"quotes:{shard} read from epoch \d+, seq \d to epoch \d+, seq 2\n", said), said
+
+    run(scenario())
+
+
+def test_what_a_dead_feed_left_is_stale(redis_url: str) -> None:
+    """Of the shard that nobody holds any more, when all that was written of it has been read."""
+
+    async def scenario() -> None:
+        async with publishing(redis_url) as desk, example(redis_url) as process:
+            shard = shard_of("AAPL", SHARDS)
+            await desk.ticked_one_by_one("AAPL", 2)
+            await desk.bus.delete(shard_lease(shard))
+            status, said = await report(process)
+            assert status == 0, said
+            left = sum(shard_of(symbol, SHARDS) == shard for symbol in SYMBOLS)
+            assert 0 < left < len(SYMBOLS)
+            assert f"symbols: {len(SYMBOLS)} ({len(SYMBOLS) - left} live, {left} stale)" in said
 
     run(scenario())
 

@@ -17,8 +17,8 @@ from ibstream.bus import Bus, BusUnavailable, Publisher
 from ibstream.client import Client, EpochChanged, Gap, QuoteEvent, QuoteSnapshot, QuoteSubscription, Repeated
 from ibstream.client.quotes import READ_COUNT
 from ibstream.contracts.base import encode, type_of
-from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
-from ibstream.contracts.registry import QUOTES, last_quotes_key
+from ibstream.contracts.quotes import Quality, Quote, QuoteBatch, shard_of
+from ibstream.contracts.registry import QUOTES, last_quotes_key, shard_lease
 from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
 from ibstream.runtime.errors import ConfigurationError
 
@@ -35,6 +35,15 @@ class FakeFeed:
     """Writes batches and last values as the feed does, when told to."""
 
     bus: Bus
+
+    async def hold(self) -> None:
+        """Take every shard."""
+        for shard in range(SHARDS):
+            await self.bus.put(shard_lease(shard), b"feed-0|1")
+
+    async def die(self, *shards: int) -> None:
+        """As a process that is killed: nothing is said, and after a while its leases are gone."""
+        await self.bus.delete(*map(shard_lease, shards))
 
     async def publish(self, *rows: Quote, seq: int, epoch: int = 1, shard: int = AAPL) -> None:
         batch = QuoteBatch(shard=shard, epoch=epoch, seq=seq, published_at=1, rows=list(rows))
@@ -56,9 +65,12 @@ class FakeFeed:
 
 
 @asynccontextmanager
-async def running(url: str) -> AsyncIterator[tuple[FakeFeed, Client]]:
+async def running(url: str, *, holds: bool = True) -> AsyncIterator[tuple[FakeFeed, Client]]:
     async with Bus(url, client_name="test") as bus, Client(url, settings=SETTINGS, patience_s=5) as client:
-        yield FakeFeed(bus), client
+        feed = FakeFeed(bus)
+        if holds:
+            await feed.hold()
+        yield feed, client
 
 
 def quote(symbol: str, bid: float, time_ns: int) -> Quote:
@@ -171,13 +183,7 @@ def test_a_reader_that_is_far_behind_is_not_given_newer_rows_first(redis_url: st
         assert times == sorted(times)
         assert events.continuity.gaps == 1
 
-    async def play() -> None:
-        clock = ManualClock(SYSTEM_CLOCK.now())
-        client = Client(redis_url, settings=SETTINGS, clock=clock)
-        async with Bus(redis_url, client_name="test") as bus, client, client.quotes() as events:
-            await story(FakeFeed(bus), clock, events)
-
-    run(play(), timeout_s=30)
+    by_hand(redis_url, story)
 
 
 def test_a_new_epoch_is_reported_and_the_shard_is_read_again(redis_url: str) -> None:
@@ -258,6 +264,124 @@ def test_another_number_of_shards_is_refused(redis_url: str) -> None:
     scenario(redis_url, story)
 
 
+def stale(symbol: str, bid: float, time_ns: int) -> Quote:
+    return Quote(symbol=symbol, bid=bid, time_ns=time_ns, quality=Quality.STALE)
+
+
+OTHER = (AAPL + 1) % SHARDS
+
+
+def test_who_joins_after_the_feed_has_died_is_given_stale_rows(redis_url: str) -> None:
+    """Nobody was left to say so. The rows of a shard that somebody else writes are as they are."""
+
+    async def story(feed: FakeFeed, client: Client) -> None:
+        other = next(symbols_of(OTHER))
+        await feed.save(quote("AAPL", 1.0, 10), quote(other, 2.0, 10))
+        await feed.die(AAPL)
+        async with client.quotes() as events:
+            (snapshot,) = await take(events, 1)
+            assert isinstance(snapshot, QuoteSnapshot)
+            assert {row.symbol: row for row in snapshot.rows} == {
+                "AAPL": stale("AAPL", 1.0, 11),
+                other: quote(other, 2.0, 10),
+            }
+            await feed.publish(quote("AAPL", 3.0, 20), seq=1)
+            (batch,) = await take(events, 1)
+            assert isinstance(batch, QuoteBatch)
+            assert batch.rows == [quote("AAPL", 3.0, 20)]
+
+    scenario(redis_url, story)
+
+
+def test_when_a_feed_dies_what_it_left_is_handed_out_as_stale_once(redis_url: str) -> None:
+    """After all that it wrote; of its shards alone; without rows that are stale already. And again when the next one dies."""
+
+    async def story(feed: FakeFeed, clock: ManualClock, events: QuoteSubscription) -> None:
+        other, silent = next(symbols_of(OTHER)), next(symbol for symbol in symbols_of(AAPL) if symbol != "AAPL")
+        await feed.publish(quote(other, 2.0, 10), seq=1, shard=OTHER)
+        await feed.publish(quote("AAPL", 1.0, 10), stale(silent, 5.0, 10), seq=1)
+        await take(events, 3)
+        await feed.publish(quote("AAPL", 4.0, 20), seq=2)
+        await feed.die(AAPL)
+        for _ in range(2):
+            clock.advance(60)
+        (last,) = await take(events, 1)
+        assert isinstance(last, QuoteBatch)
+        clock.advance(60)
+        assert await take(events, 1) == [QuoteSnapshot([stale("AAPL", 4.0, 21)], AAPL)]
+        clock.advance(60)
+        await feed.publish(quote(other, 3.0, 30), seq=2, shard=OTHER)
+        (next_of_other,) = await take(events, 1)
+        assert isinstance(next_of_other, QuoteBatch)
+        await feed.publish(quote("AAPL", 5.0, 40), seq=3)
+        (alive,) = await take(events, 1)
+        assert isinstance(alive, QuoteBatch)
+        assert alive.rows == [quote("AAPL", 5.0, 40)]
+        clock.advance(60)
+        assert await take(events, 1) == [QuoteSnapshot([stale("AAPL", 5.0, 41)], AAPL)]
+
+    by_hand(redis_url, story)
+
+
+def test_a_hash_that_is_read_again_is_stale_where_nobody_writes(redis_url: str) -> None:
+    """A gap, then its feed's death: what the hash held beyond what was handed out is no fresher than the rest."""
+
+    async def story(feed: FakeFeed, clock: ManualClock, events: QuoteSubscription) -> None:
+        missed = next(symbol for symbol in symbols_of(AAPL) if symbol != "AAPL")
+        await feed.publish(quote("AAPL", 1.0, 10), seq=1)
+        await feed.publish(quote("AAPL", 3.0, 30), seq=3)
+        await take(events, 4)
+        await feed.die(AAPL)
+        await feed.save(quote("AAPL", 3.0, 30), quote(missed, 9.0, 20))
+        clock.advance(60)
+        healed, orphaned = await take(events, 2)
+        assert healed == QuoteSnapshot([stale(missed, 9.0, 21)], AAPL)
+        assert orphaned == QuoteSnapshot([stale("AAPL", 3.0, 31)], AAPL)
+
+    by_hand(redis_url, story)
+
+
+def test_quotes_go_on_while_the_leases_cannot_be_seen(
+    redis_url: str, private_server: Callable[[], KillableServer]
+) -> None:
+    """They lie on another server, which is away: that says nothing of the feed."""
+
+    async def play() -> None:
+        clock = ManualClock(SYSTEM_CLOCK.now())
+        async with private_server() as server, Bus(server.url, client_name="test") as bus:
+            await FakeFeed(bus).hold()
+            async with (
+                Bus(redis_url, client_name="test") as quotes,
+                Client(server.url, redis_url, settings=SETTINGS, clock=clock) as client,
+                client.quotes() as events,
+            ):
+                await take(events, 1)
+                await server.kill()
+                clock.advance(60)
+                await FakeFeed(quotes).publish(quote("AAPL", 1.0, 10), seq=1)
+                (batch,) = await take(events, 1)
+                assert isinstance(batch, QuoteBatch)
+                clock.advance(60)
+                await FakeFeed(quotes).publish(quote("AAPL", 2.0, 20), seq=2)
+                (batch,) = await take(events, 1)
+                assert isinstance(batch, QuoteBatch)
+
+    run(play(), timeout_s=30)
+
+
+def by_hand(url: str, story: Callable[[FakeFeed, ManualClock, QuoteSubscription], Awaitable[None]]) -> None:
+    """A story of a subscription whose clock stands still until it is moved."""
+
+    async def play() -> None:
+        clock = ManualClock(SYSTEM_CLOCK.now())
+        async with Bus(url, client_name="test") as bus, Client(url, settings=SETTINGS, clock=clock) as client:
+            await FakeFeed(bus).hold()
+            async with client.quotes() as events:
+                await story(FakeFeed(bus), clock, events)
+
+    run(play(), timeout_s=30)
+
+
 def test_nothing_is_missed_while_redis_restarts(private_server: Callable[[], KillableServer]) -> None:
     """The server is killed and comes back with its data: the iterator goes on, and continuity proves it whole."""
 
@@ -283,11 +407,12 @@ def test_opening_can_be_tried_again(private_server: Callable[[], KillableServer]
 
     async def again() -> None:
         server = private_server()
-        async with running(server.url) as (feed, client):
+        async with running(server.url, holds=False) as (feed, client):
             events = client.quotes()
             with pytest.raises(BusUnavailable):
                 await events.open()
             await server.start()
+            await feed.hold()
             await feed.publish(quote("AAPL", 1.0, 10), seq=4)
             async with events:
                 (snapshot,) = await take(events, 1)

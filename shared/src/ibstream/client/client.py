@@ -96,7 +96,7 @@ class Client(Trading):
 
     def quotes(self, symbols: Collection[str | Instrument] | None = None) -> QuoteSubscription:
         """Quotes of all symbols, or of some: a `QuoteSnapshot`, then `QuoteBatch`es in order, `Gap` and `EpochChanged`
-        where continuity broke.
+        where continuity broke. What stands of a shard whose feed process has died comes again as a snapshot, stale.
 
         Symbols as rows call them (`AAPL`, `EUR.USD`, `ES 202612`, `SPX IND`), or instruments. What is not of the feed's list
         is only quoted while somebody holds a `lease` on it.
@@ -105,6 +105,7 @@ class Client(Trading):
         return self._held(
             QuoteSubscription(
                 self._quotes_bus,
+                leases=self._bus,
                 shards=self._shards,
                 symbols=wanted or None,
                 settle_s=self._settle_s,

@@ -12,7 +12,8 @@ from ibstream.bus import Bus, BusUnavailable, Entry
 from ibstream.bus.reader import BLOCK_S_MAX, entry_order
 from ibstream.client.continuity import Continuity, EpochChanged, Gap, Repeated
 from ibstream.client.subscription import PatientReader, Subscription
-from ibstream.contracts.quotes import Quote, QuoteBatch, shard_of
+from ibstream.client.writers import ShardWriters, as_stale
+from ibstream.contracts.quotes import Quality, Quote, QuoteBatch, shard_of
 from ibstream.contracts.registry import QUOTES, last_quotes_key
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
@@ -32,7 +33,8 @@ _row = msgspec.json.Decoder(Quote)
 @dataclass(frozen=True, slots=True)
 class QuoteSnapshot:
     """The latest row per symbol, wherever it stood. The first event, and again after a gap or a new epoch: then of one shard,
-    with only the rows that are newer than what was handed out before."""
+    with only the rows that are newer than what was handed out before. Also what was handed out of a shard, as `STALE`, when its
+    feed process has died and no other has taken over."""
 
     rows: list[Quote]
     shard: int | None = None
@@ -65,12 +67,17 @@ class QuoteSubscription(Subscription[QuoteEvent]):
     The feed brings the hashes of latest rows up to date a little after the streams. So reading starts `settle_s` seconds
     before now, and a row of the snapshot is the newer of what the hash and the stream say: no update falls between the
     two. For the same reason a shard's hash is read again only `settle_s` seconds after a gap or new epoch showed.
+
+    A feed process that is killed cannot say that its rows are stale. So the leases of the shards, which lie on the `leases` bus,
+    are looked at with the snapshot and every two seconds: where nobody holds a shard, what stands of it is handed out as stale,
+    once, until a batch of it comes.
     """
 
     def __init__(
         self,
         bus: Bus,
         *,
+        leases: Bus,
         shards: int,
         symbols: Collection[str] | None,
         settle_s: float,
@@ -86,7 +93,9 @@ class QuoteSubscription(Subscription[QuoteEvent]):
         self._patience_s = patience_s
         self._clock = clock
         self._reader: PatientReader | None = None
-        self._delivered_ns: dict[str, int] = {}
+        self._writers = ShardWriters(leases, self._followed, clock=clock)
+        self._orphaned: frozenset[int] = frozenset()
+        self._latest: dict[str, Quote] = {}
         self._refresh_at: dict[int, float] = {}
         self._refreshed: list[_Refreshed] = []
         self.continuity = Continuity()
@@ -116,21 +125,43 @@ class QuoteSubscription(Subscription[QuoteEvent]):
                 _keep_newer(latest, event.rows)
             else:
                 reports.append(event)
-        self._delivered_ns = {symbol: row.time_ns for symbol, row in latest.items()}
-        self._pending.extend([QuoteSnapshot(list(latest.values())), *reports])
+        self._orphaned = await self._writers.unwritten()
+        self._latest = {symbol: self._judged(row) for symbol, row in latest.items()}
+        self._pending.extend([QuoteSnapshot(list(self._latest.values())), *reports])
 
     async def _more(self) -> list[QuoteEvent]:
         """What stands in the streams; then what stood in the hashes *before* that was read, so that no row goes back."""
         assert self._reader is not None  # noqa: S101 - open() ran before
         await self._refresh()
-        entries = await self._reader.read(block_s=0 if self._refreshed else self._block_s(), count=READ_COUNT)
+        unwritten = await self._writers.unwritten_if_due() - self._orphaned
+        block_s = 0 if self._refreshed or unwritten else self._block_s()
+        entries = await self._reader.read(block_s=block_s, count=READ_COUNT)
         events = self._judge_all(entries)
-        delivered_ns = self._delivered_ns
+        latest = self._latest
         for event in events:
             if isinstance(event, QuoteBatch):
                 for row in event.rows:
-                    delivered_ns[row.symbol] = row.time_ns
-        return [*events, *self._snapshots(entries)]
+                    latest[row.symbol] = row
+        if unwritten or self._orphaned:
+            written = {entry.message.shard for entry in entries if isinstance(entry.message, QuoteBatch)}
+            unwritten -= written
+            self._orphaned = (self._orphaned - written) | unwritten
+        return [*events, *self._snapshots(entries), *self._orphan(unwritten)]
+
+    def _orphan(self, shards: frozenset[int]) -> list[QuoteSnapshot]:
+        """What stands of shards that nobody writes any more, when all that was written of them has been read."""
+        if not shards:
+            return []
+        rows: dict[int, list[Quote]] = {shard: [] for shard in sorted(shards)}
+        for symbol, row in self._latest.items():
+            shard = shard_of(symbol, self._shards)
+            if shard in shards and row.quality is not Quality.STALE:
+                rows[shard].append(as_stale(row))
+        self._latest.update((row.symbol, row) for its in rows.values() for row in its)
+        return [QuoteSnapshot(its, shard) for shard, its in rows.items() if its]
+
+    def _judged(self, row: Quote) -> Quote:
+        return as_stale(row) if self._orphaned and shard_of(row.symbol, self._shards) in self._orphaned else row
 
     def _snapshots(self, entries: list[Entry]) -> list[QuoteSnapshot]:
         waiting, self._refreshed = self._refreshed, []
@@ -143,9 +174,13 @@ class QuoteSubscription(Subscription[QuoteEvent]):
         return passed
 
     def _snapshot(self, shard: int, rows: list[Quote]) -> QuoteSnapshot:
-        newer = [row for row in rows if row.time_ns > self._delivered_ns.get(row.symbol, -1)]
-        self._delivered_ns.update((row.symbol, row.time_ns) for row in newer)
+        newer = [self._judged(row) for row in rows if self._is_newer(row)]
+        self._latest.update((row.symbol, row) for row in newer)
         return QuoteSnapshot(newer, shard)
+
+    def _is_newer(self, row: Quote) -> bool:
+        known = self._latest.get(row.symbol)
+        return known is None or row.time_ns > known.time_ns
 
     def _judge_all(self, entries: list[Entry]) -> list[QuoteEvent]:
         batches = [entry.message for entry in entries if isinstance(entry.message, QuoteBatch)]
@@ -187,9 +222,10 @@ class QuoteSubscription(Subscription[QuoteEvent]):
                 del self._refresh_at[shard]
 
     def _block_s(self) -> float:
+        block_s = min(BLOCK_S_MAX, self._writers.due_in_s)
         if not self._refresh_at:
-            return BLOCK_S_MAX
-        return min(BLOCK_S_MAX, max(0.0, min(self._refresh_at.values()) - self._clock.monotonic()))
+            return block_s
+        return min(block_s, max(0.0, min(self._refresh_at.values()) - self._clock.monotonic()))
 
     async def _last_rows(self, shard: int) -> list[Quote]:
         fields = await self._bus.hash(last_quotes_key(shard))

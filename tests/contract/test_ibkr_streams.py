@@ -233,6 +233,27 @@ def test_a_request_given_up_half_way_leaves_nothing_behind() -> None:
     run(scenario())
 
 
+def test_closing_that_is_given_up_half_way_leaves_nothing_behind() -> None:
+    """Who has no time to wait for room for the second message cancels: it is sent at once."""
+
+    async def scenario() -> None:
+        async with place() as here:
+            followed = await here.open(TICKS, NVDA)
+            await eventually(lambda: here.counts()[TICKS] == 2, what="both halves")
+            here.watch.port.limit(1)
+            await eventually(lambda: here.watch.port.free() == 1, what="room for one message")
+            closing = asyncio.ensure_future(here.watch.port.close_stream(followed.number))
+            await eventually(lambda: here.counts()[TICKS] == 1, what="the first half to be closed")
+            closing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await closing
+            await eventually(lambda: here.counts()[TICKS] == 0, what="nothing at the Gateway")
+            assert len(await here.watch.requests(int(CANCEL[TICKS]))) == 2
+            assert followed.codes == []
+
+    run(scenario())
+
+
 def test_what_the_session_loses_meanwhile_is_not_asked_for_in_the_next() -> None:
     """The first half went out in a session that is over: the second must not go out alone in the new one."""
 

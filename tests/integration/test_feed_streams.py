@@ -528,37 +528,92 @@ def test_what_this_process_does_not_hold_it_does_not_write(redis_url: str) -> No
     run(scenario())
 
 
+@contextlib.asynccontextmanager
+async def scripted(url: str) -> AsyncIterator[tuple[ScriptedMarketData, StreamDesk]]:
+    """A desk at work over a source that does what the test says."""
+    source, stop = ScriptedMarketData(), asyncio.Event()
+    async with Bus(url, client_name="feed") as bus:
+        desk = StreamDesk(
+            bus,
+            source,
+            settings=FeedSettings(),
+            holds=lambda _: True,
+            epoch_after=lambda _: 0,
+            clock=SYSTEM_CLOCK,
+            outcome=lambda *_: None,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(desk.work(stop))
+            await source.connect(1)
+            desk.session_ready()
+            yield source, desk
+            stop.set()
+
+
 def test_what_is_being_asked_for_when_its_symbol_goes_is_not_opened(redis_url: str) -> None:
     """The message limit has no room for the request: nobody waits for that, and nothing is left open at the source."""
 
     async def scenario() -> None:
-        source = ScriptedMarketData()
-        async with Bus(redis_url, client_name="feed") as bus:
-            desk = StreamDesk(
-                bus,
-                source,
-                settings=FeedSettings(),
-                holds=lambda _: True,
-                epoch_after=lambda _: 0,
-                clock=SYSTEM_CLOCK,
-                outcome=lambda *_: None,
-            )
+        async with scripted(redis_url) as (source, desk):
+            room = source.hold("open_stream")
+            desk.desire(want(AAPL, DataKind.DEPTH) + want(MSFT, DataKind.DEPTH, since_ms=1), source.qualify)
+            await eventually(lambda: _asked(source) == ["AAPL depth"], what="the first to be asked for")
+            async with asyncio.timeout(1.0):
+                await desk.let_go(lambda symbol: symbol == "AAPL")
+            room.set()
+            await eventually(lambda: len(source.streams) == 1, what="the other to be opened")
+            assert [one.symbol for one in source.streams.values()] == ["MSFT"]
+
+    run(scenario())
+
+
+def test_letting_go_returns_when_the_streams_are_closed(redis_url: str) -> None:
+    """Those of the symbols that go, and no others."""
+
+    async def scenario() -> None:
+        async with scripted(redis_url) as (source, desk):
+            kinds = (DataKind.TICKS, DataKind.DEPTH)
+            desk.desire(want(AAPL, *kinds) + want(MSFT, DataKind.DEPTH), source.qualify)
+            await eventually(lambda: len(source.streams) == 3, what="all to be open")
+            await desk.let_go(lambda symbol: symbol == "AAPL")
+            assert [one.symbol for one in source.streams.values()] == ["MSFT"]
+
+    run(scenario())
+
+
+def test_what_waits_for_a_connection_is_not_sent_after_its_symbol_was_lost(redis_url: str) -> None:
+    """It was taken while this process held the symbol; another may write by the time a connection is free."""
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="feed") as bus, bus.reader() as narrow:
+            key, stop = (DataKind.TICKS, "AAPL"), asyncio.Event()
+            asked = asyncio.Event()
+
+            def holds(_: str) -> bool:
+                asked.set()
+                return True
+
+            writer = StreamWriter(narrow, holds=holds, clock=SYSTEM_CLOCK)
             async with asyncio.TaskGroup() as group:
-                stop = asyncio.Event()
-                group.create_task(desk.work(stop))
-                await source.connect(1)
-                desk.session_ready()
-                room = source.hold("open_stream")
-                desk.desire(want(AAPL, DataKind.DEPTH) + want(MSFT, DataKind.DEPTH, since_ms=1), source.qualify)
-                await eventually(lambda: _asked(source) == ["AAPL depth"], what="the first to be asked for")
-                async with asyncio.timeout(1.0):
-                    await desk.let_go(lambda symbol: symbol == "AAPL")
-                room.set()
-                await eventually(lambda: len(source.streams) == 1, what="the other to be opened")
-                assert [one.symbol for one in source.streams.values()] == ["MSFT"]
+                only_connection = group.create_task(narrow.call(narrow.redis.blpop("released"), deadline_s=30))
+                await eventually(lambda: _is_blocked(bus), what="no connection to be free")
+                group.create_task(writer.work(stop))
+                writer.put(writer.outlet(key, epoch_after=0), TradeTick(1, 1.0, 1.0))
+                await asked.wait()
+                writer.drop(lambda symbol: symbol == "AAPL")
+                await bus.call(bus.redis.rpush("released", "now"))
+                await only_connection
+                other = (DataKind.TICKS, "MSFT")
+                writer.put(writer.outlet(other, epoch_after=0), TradeTick(1, 1.0, 1.0))
+                await eventually(lambda: bus.call(bus.redis.exists(TICKS.named("MSFT").name)), what="another's tick")
+                assert not await bus.call(bus.redis.exists(TICKS.named("AAPL").name))
                 stop.set()
 
     run(scenario())
+
+
+async def _is_blocked(bus: Bus) -> bool:
+    return bool((await bus.call(bus.redis.info("clients")))["blocked_clients"])
 
 
 def _asked(source: ScriptedMarketData) -> list[str]:

@@ -205,6 +205,8 @@ def test_a_closed_line_says_nothing_whatever_still_arrives() -> None:
     """It ticks until its subscription has ended; and another line of the symbol may have been opened."""
     book = flowing()
     tick(book, "AAPL", 10)
+    unsent(book)
+    unsaved(book)
     closed = book.open("AAPL")
     book.close("AAPL")
     opened = book.open("AAPL")

@@ -323,6 +323,21 @@ def test_when_a_feed_dies_what_it_left_is_handed_out_as_stale_once(redis_url: st
     by_hand(redis_url, story)
 
 
+def test_all_that_a_dead_feed_wrote_is_read_before_it_is_called_stale(redis_url: str) -> None:
+    """Also by a reader that is far behind, and finds the lease gone long before it comes to the end."""
+
+    async def story(feed: FakeFeed, clock: ManualClock, events: QuoteSubscription) -> None:
+        await take(events, 1)
+        await feed.flood(range(1, END))
+        await feed.die(AAPL)
+        clock.advance(60)
+        assert all(isinstance(event, QuoteBatch) for event in await take(events, END - 1))
+        clock.advance(60)
+        assert await take(events, 1) == [QuoteSnapshot([stale("AAPL", 1.0, END)], AAPL)]
+
+    by_hand(redis_url, story)
+
+
 def test_a_hash_that_is_read_again_is_stale_where_nobody_writes(redis_url: str) -> None:
     """A gap, then its feed's death: what the hash held beyond what was handed out is no fresher than the rest."""
 

@@ -16,6 +16,9 @@ from ibstream_feed.ports import MarketDataPort, OnItem, OnStreamCode, Qualified
 
 Qualify = Callable[[Instrument], Awaitable[Qualified]]
 
+SETTLED_S = 3.0
+"""A stream that IBKR has not objected to for so long is active: where nothing is traded, nothing comes."""
+
 
 @dataclass(eq=False, slots=True)
 class Channel:
@@ -39,6 +42,11 @@ class Channel:
     def is_over(self) -> bool:
         """Whether nothing that still arrives counts."""
         return self.over.is_set()
+
+    def is_settled(self, now_s: float) -> bool:
+        """Whether it was asked for so long ago that IBKR would have objected by now."""
+        is_sound = not self.is_over and self.refusal is None
+        return is_sound and self.number is not None and now_s >= self.asked_s + SETTLED_S
 
 
 class Channels:

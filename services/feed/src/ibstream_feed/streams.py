@@ -26,9 +26,6 @@ from ibstream_feed.stream_channels import Channel, Channels, Qualify
 from ibstream_feed.stream_verdicts import judge
 from ibstream_feed.stream_writing import StreamWriter
 
-SETTLED_S = 3.0
-"""A stream that IBKR has not objected to for so long is active: where nothing is traded, nothing comes."""
-
 LOOK_S = 1.0
 """So often it is looked at what is due."""
 
@@ -85,9 +82,9 @@ class StreamDesk:
         before, self._wishes = self._wishes, wished(wants)
         self._setbacks.keep_only(self._wishes)
         self._writer.keep(self._wishes)
-        for wish in (before[key] for key in before.keys() - self._wishes.keys()):
-            self._tell(wish, SubscriptionOutcome.ENDED)
-            self._told.pop(wish.key, None)
+        for key in before.keys() - self._wishes.keys():
+            self._tell(before[key], SubscriptionOutcome.ENDED)
+            self._told.pop(key, None)
         self._cut([channel for channel in self._channels if channel.wish.key not in self._wishes])
         self._changed.set()
 
@@ -189,8 +186,7 @@ class StreamDesk:
     async def _close_broken(self) -> None:
         """What IBKR has refused or ended, and what has to be asked for again."""
         for channel in [one for one in self._channels if one.refusal is not None or one.is_over]:
-            self._cut([channel])
-            await self._channels.close(channel)
+            await self._close(channel)
             if channel.refusal is None:
                 continue
             fate, why = channel.refusal
@@ -207,8 +203,11 @@ class StreamDesk:
     async def _close_all_but(self, granted: Sequence[Wish]) -> None:
         kept = {wish.key for wish in granted}
         for channel in [one for one in self._channels if one.wish.key not in kept]:
-            self._cut([channel])
-            await self._channels.close(channel)
+            await self._close(channel)
+
+    async def _close(self, channel: Channel) -> None:
+        self._cut([channel])
+        await self._channels.close(channel)
 
     async def _ask(self, wish: Wish) -> None:
         if self._pace.wait_s(wish, self._clock.monotonic()) > 0:
@@ -246,9 +245,7 @@ class StreamDesk:
     def _tell_settled(self) -> None:
         now_s = self._clock.monotonic()
         for channel in self._channels:
-            is_settled = channel.number is not None and now_s >= channel.asked_s + SETTLED_S
-            is_sound = not channel.is_over and channel.refusal is None
-            if is_settled and is_sound and not channel.is_active:
+            if channel.is_settled(now_s) and not channel.is_active:
                 self._activate(channel)
 
     def _activate(self, channel: Channel) -> None:

@@ -21,7 +21,7 @@ from ibstream.contracts.base import encode, type_of
 from ibstream.contracts.quotes import Quality, Quote, QuoteBatch, shard_of
 from ibstream.contracts.registry import QUOTES, last_quotes_key
 from ibstream.runtime import metrics
-from ibstream.runtime.clock import SYSTEM_CLOCK, SystemClock
+from ibstream.runtime.clock import SYSTEM_CLOCK
 from ibstream.runtime.settings import FeedSettings
 from ibstream_feed import last_values as last_values_module
 from ibstream_feed import publishing
@@ -38,15 +38,6 @@ SYMBOLS = ["AAPL", "MSFT", "NVDA", "BRK.B"]
 ALL = range(SHARDS)
 
 
-class ShiftedClock(SystemClock):
-    """The machine's clocks; the time of day can be ahead, as after a standstill of the other."""
-
-    ahead_ns = 0
-
-    def time_ns(self) -> int:
-        return super().time_ns() + self.ahead_ns
-
-
 @dataclass
 class Rig:
     """A publisher at work, the book it publishes, and a bus to look with."""
@@ -55,7 +46,6 @@ class Rig:
     book: QuoteBook
     bus: Bus
     held: set[int] = field(default_factory=lambda: set(ALL))
-    clock: ShiftedClock = field(default_factory=ShiftedClock)
     settings: FeedSettings = field(default_factory=FeedSettings)
 
     def tick(self, bid: float, *symbols: str) -> None:
@@ -624,22 +614,6 @@ def test_what_is_under_way_of_a_shard_that_is_lost_does_not_follow_its_next_writ
 def test_no_answer_is_awaited_longer_than_a_lease_lasts() -> None:
     """Or a batch could land behind those of another owner."""
     assert ANSWERED_S < TTL_S
-
-
-def test_after_a_standstill_of_the_machine_nothing_is_written_that_an_old_lease_allows(redis_url: str) -> None:
-    """The lease may have run out unseen: it counts once it must have been renewed. Then what waited goes out by itself."""
-
-    async def scenario() -> None:
-        async with at_work(redis_url) as rig:
-            rig.tick(10)
-            await rig.arrived(10)
-            rig.clock.ahead_ns = 60_000_000_000
-            woken = SYSTEM_CLOCK.monotonic()
-            rig.tick(11)
-            await rig.arrived(11)
-            assert SYSTEM_CLOCK.monotonic() - woken >= TTL_S
-
-    run(scenario())
 
 
 def test_last_values_of_what_nobody_wants_any_more_are_removed(redis_url: str) -> None:

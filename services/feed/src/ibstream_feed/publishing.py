@@ -23,10 +23,8 @@ from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.settings import FeedSettings
 from ibstream.runtime.supervise import unless
-from ibstream_feed.adapters.shard_leases import TTL_S
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.sequence import Sequence
-from ibstream_feed.domain.standstill import Standstill
 from ibstream_feed.last_values import RETRY_S, LastValues
 
 ROWS_SAVED_PER_S = 2_000
@@ -80,7 +78,6 @@ class QuotePublisher:
         self._settings = settings
         self._holds = holds
         self._clock = clock
-        self._standstill = Standstill(TTL_S)
         self._pipe = Pipe(bus, clock=clock, on_connected=self._resume, deadline_s=ANSWERED_S)
         self._shards = [_Shard(number, QUOTES.named(number).name) for number in range(settings.shards)]
         self._answered = asyncio.Event()
@@ -132,6 +129,7 @@ class QuotePublisher:
         `Bus.call`; then nothing has begun, and the caller may try again.
         """
         shard = self._shards[number]
+        shard.is_taken = False  # whatever was known of it: others may have written since
         before = await self._epoch_before(shard)
         rows = await self._last.take_over(number, wanted)
         shard.sequence.begin(self._clock.time_ns() // 1_000_000, after=max(floor, before))
@@ -150,7 +148,7 @@ class QuotePublisher:
         self._last.let_go(number)
         async with self._within(LET_GO_S):
             await self._until(lambda: self._is_idle(shard))
-            if self._may_write(number):
+            if self._holds(number):
                 self._last.save(number)
             await self._until(lambda: self._is_idle(shard))
 
@@ -180,13 +178,7 @@ class QuotePublisher:
             await self._until(lambda: all(map(self._last.is_idle, shards)))
 
     def _is_ours(self, shard: _Shard) -> bool:
-        return shard.is_taken and self._may_write(shard.number)
-
-    def _may_write(self, number: int) -> bool:
-        """What `holds` says is by the monotonic clock: after a standstill it counts once the lease was renewed since."""
-        if self._standstill.is_possible(self._clock.time_ns(), self._clock.monotonic()):
-            return False
-        return self._holds(number)
+        return shard.is_taken and self._holds(shard.number)
 
     def _is_idle(self, shard: _Shard) -> bool:
         return shard.under_way is None and self._last.is_idle(shard.number)
@@ -258,7 +250,6 @@ class QuotePublisher:
         while not stop.is_set():
             await unless(stop, self._clock.sleep(self._last_values_pause_s()))
             self._count_conflated()
-            self.flush(range(len(self._shards)))  # what could not be sent when it came
             self._pipe.cork()
             for shard in filter(self._is_ours, self._shards):
                 self._last.save(shard.number)

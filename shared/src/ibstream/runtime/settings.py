@@ -115,6 +115,7 @@ class FeedSettings(Section):
     """Of the lines: kept for the snapshots that go through the rest of the list in turn; 0 for none."""
     tick_by_tick_lines: int = Field(3, ge=0, le=100)
     depth_lines: int = Field(3, ge=0, le=100)
+    """Feed processes on one Gateway share both evenly, one stream each at least."""
     market_data_type: Literal["live", "frozen", "delayed", "delayed_frozen"] = "delayed"
     """What is asked for where live data is not to be had; live is given wherever it is."""
     stale_after_s: float = Field(60.0, ge=1, le=86400)

@@ -84,12 +84,11 @@ async def publishing_to(
     book.flows = True
     ours = set(ALL) if held is None else held
     async with Bus(url, client_name="feed") as quotes, Bus(look_at or url, client_name="test") as bus:
-        clock = ShiftedClock()
-        publisher = QuotePublisher(quotes, book, settings=chosen, holds=ours.__contains__, clock=clock)
+        publisher = QuotePublisher(quotes, book, settings=chosen, holds=ours.__contains__, clock=SYSTEM_CLOCK)
         stop = asyncio.Event()
         task = asyncio.create_task(publisher.run(stop))
         try:
-            yield Rig(publisher, book, bus, ours, clock, chosen)
+            yield Rig(publisher, book, bus, ours, chosen)
         finally:
             stop.set()
             await task

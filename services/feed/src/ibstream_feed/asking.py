@@ -64,6 +64,8 @@ class Asker:
         self._again: set[str] = set()
         self._to_end: list[Line] = []
         self._is_unsettled = asyncio.Event()
+        self._is_new = asyncio.Event()
+        """Set, and another put in its place, when there may be something to do for those who wait for the last look-ups."""
         self._settling = asyncio.Lock()
         self.is_up = False
         """Whether there is anybody to ask."""
@@ -82,6 +84,7 @@ class Asker:
     def unsettle(self) -> None:
         """There is something to ask for, or to give back."""
         self._is_unsettled.set()
+        self._wake()
 
     def again(self, symbol: str) -> None:
         """Ask for a line once more: what it had is given back first."""
@@ -130,9 +133,9 @@ class Asker:
             return
 
     async def _end_surplus(self) -> None:
-        while self._to_end:
+        while self._to_end and self.is_up:
             await self._port.unsubscribe(self._to_end.pop())
-        for subscription in self._register:
+        for subscription in self._register if self.is_up else ():
             line = self._book.get(subscription.symbol)
             if subscription.symbol not in self._plan().lined and line is not None:
                 await self.give_back(line)
@@ -147,12 +150,28 @@ class Asker:
             raise root_cause(errors) from errors
 
     async def _ask_each(self) -> None:
-        while (wanted := self._next()) is not None:
-            self._asking.add(wanted.symbol)
-            try:
-                await self._ask(wanted)
-            finally:
-                self._asking.discard(wanted.symbol)
+        """Until there is nothing to ask for, and nobody waits for an answer: one that does not come holds up nothing else."""
+        while True:
+            wanted = self._next()
+            if wanted is not None:
+                await self._ask_alone(wanted)
+            elif self._asking:
+                await unless(self._is_new, self._clock.sleep(RETRY_S))
+                await self._end_surplus()
+            else:
+                return
+
+    async def _ask_alone(self, wanted: Wanted) -> None:
+        self._asking.add(wanted.symbol)
+        try:
+            await self._ask(wanted)
+        finally:
+            self._asking.discard(wanted.symbol)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._is_new.set()
+        self._is_new = asyncio.Event()
 
     def _next(self) -> Wanted | None:
         """The most wanted symbol that has not been asked for, or has to be again; None where there is none, or no link."""
@@ -165,7 +184,7 @@ class Asker:
         line = self._book.get(symbol)
         if line is None or not line.is_gathering:
             return True
-        self.unsettle()  # its last snapshot is still on its way: a moment later
+        self._is_unsettled.set()  # its last snapshot is still on its way: a moment later
         return False
 
     async def _ask(self, wanted: Wanted) -> None:

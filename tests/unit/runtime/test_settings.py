@@ -425,6 +425,25 @@ def test_messages_can_be_shared_otherwise(monkeypatch: pytest.MonkeyPatch) -> No
     assert load_settings().broker.requests_per_s == 30
 
 
+@pytest.mark.parametrize(("instances", "is_refused"), [(14, False), (15, False), (16, True)])
+def test_each_feed_process_needs_a_message_a_second(
+    monkeypatch: pytest.MonkeyPatch, instances: int, is_refused: bool
+) -> None:
+    """Of 15: more processes would send more than IBKR takes, or nothing. The error names both settings and the ways out."""
+    monkeypatch.setenv("SA_FEED__INSTANCES_MAX", str(instances))
+    if not is_refused:
+        assert load_settings().feed.instances_max == instances
+        return
+    said = refused()
+    for name in (
+        "feed.instances_max 16",
+        "feed.requests_per_s 15",
+        "SA_FEED__INSTANCES_MAX",
+        "SA_FEED__REQUESTS_PER_S",
+    ):
+        assert name in said
+
+
 def test_without_a_gateway_nobody_counts_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no IBKR to be too fast for."""
     monkeypatch.setenv("SA_BROKER__PROVIDER", "simulated")

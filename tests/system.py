@@ -105,6 +105,7 @@ class System:
             "SA_REDIS__URL": redis_url,
             "SA_BROKER__IBKR__PORT": str(self.gateway_port),
             "SA_FEED__MARKET_DATA_LINES": str(lines),
+            "SA_FEED__SAMPLING_LINES": "0",  # every line streams
             "SA_FEED__REQUESTS_PER_S": "45",
             "SA_BROKER__IBKR__REQUESTS_PER_S": "75",  # the stand-in takes as many
             "SA_WATCHDOG__HTTP_PORT": str(self.http_port),

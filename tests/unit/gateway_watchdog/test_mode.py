@@ -95,6 +95,26 @@ def test_a_lost_link_of_one_replica_counts_although_another_is_ready() -> None:
     assert (mode, [r.code for r in reasons]) == (Mode.DEGRADED, ["link_lost"])
 
 
+def feeds(*reports: ServiceReport) -> tuple[Mode, list[str]]:
+    """The mode of a system that is healthy but for its feeds, and the reasons' sentences."""
+    mode, reasons = decide(Inputs(services=[report("broker"), report("data"), *reports], gateway=UP))
+    return mode, [reason.text for reason in reasons]
+
+
+def test_a_feed_that_is_not_ready_counts_although_another_is() -> None:
+    """Feeds share the symbols: those of one that has lost its Gateway are stale, however well another does."""
+    away = report("feed", ConnectionState.BACKING_OFF, "connection refused", instance="1")
+    assert feeds(report("feed"), away) == (Mode.DEGRADED, ["feed: disconnected (connection refused)"])
+
+
+def test_a_feed_without_a_share_is_fine_beside_a_ready_one() -> None:
+    """A standby has no symbols yet, and one that has stopped has given its own back."""
+    standby = report("feed", ConnectionState.IDLE, "standby", instance="standby-7")
+    stopped = report("feed", ConnectionState.STOPPED, instance="1")
+    assert feeds(report("feed"), standby, stopped) == (Mode.NORMAL, [])
+    assert feeds(standby, stopped) == (Mode.DEGRADED, ["feed: idle (standby)"])
+
+
 def test_of_several_replicas_the_one_nearest_to_ready_speaks() -> None:
     """A standby is not named where the active replica has lost its connection."""
     lost = report("broker", ConnectionState.BACKING_OFF, "closed")
@@ -204,9 +224,26 @@ def test_the_order_of_replicas_changes_nothing_but_the_words(
     assert [(r.source, r.code) for r in one[1]] == [(r.source, r.code) for r in other[1]]
 
 
-@given(replicas)
-def test_a_ready_replica_more_never_makes_it_worse(services: list[ServiceReport]) -> None:
-    """A further ready broker adds no reason that was not there."""
+@given(replicas, st.sampled_from(SERVICES))
+def test_a_ready_replica_more_never_adds_a_trouble(services: list[ServiceReport], service: str) -> None:
+    """A further ready one gives no service a reason that had none, and of the others changes nothing."""
     before = decide(Inputs(services=services, gateway=UP))[1]
-    after = decide(Inputs(services=[*services, report("broker", instance="9")], gateway=UP))[1]
-    assert {(r.source, r.code) for r in after} <= {(r.source, r.code) for r in before}
+    after = decide(Inputs(services=[*services, report(service, instance="9")], gateway=UP))[1]
+    assert {r.source for r in after} <= {r.source for r in before}
+    assert [r for r in after if r.source != service] == [r for r in before if r.source != service]
+
+
+@given(replicas, st.sampled_from(["broker", "data"]))
+def test_one_ready_replica_is_enough_but_for_a_lost_link(services: list[ServiceReport], service: str) -> None:
+    """Beside a ready broker or data service the only trouble left is another one's link."""
+    reasons = decide(Inputs(services=[*services, report(service, instance="9")], gateway=UP))[1]
+    assert {r.code for r in reasons if r.source == service} <= {"link_lost"}
+
+
+@given(replicas)
+def test_no_feed_that_has_a_share_may_be_amiss(services: list[ServiceReport]) -> None:
+    """Beside a ready feed there is a trouble exactly if one in a slot lives and is not ready, or any has lost its link."""
+    reasons = decide(Inputs(services=[*services, report("feed", instance="9")], gateway=UP))[1]
+    others = [r for r in services if r.service == "feed" and r.state not in (READY, ConnectionState.STOPPED)]
+    amiss = any(r.instance in {"0", "1"} or r.state is ConnectionState.DEGRADED for r in others)
+    assert any(r.source == "feed" for r in reasons) == amiss

@@ -5,7 +5,7 @@
 | halted | an operator said so | quotes, bars, cancels; no new orders |
 | down | Redis is away, or no service is alive | nothing |
 | maintenance | all that is wrong is what a reset explains, and a reset window is open | waiting |
-| degraded | a service is not ready, a link is down, or the Gateway gives no handshake | what the reasons do not name |
+| degraded | a service, or any feed, is not ready, a link is down, or the Gateway is silent | what the reasons do not name |
 | normal | none of these | everything |
 
 The first row that fits decides. The reasons name everything that is wrong, whatever row decided.
@@ -23,6 +23,12 @@ from ibstream_gateway_watchdog.domain.windows import OpenWindow
 
 OPERATOR, BUS, GATEWAY = "operator", "bus", "gateway"
 """The sources of reasons besides the services."""
+
+FEED = "feed"
+"""The service whose replicas share the work, so that what one of them does not do is not done."""
+
+_STANDBY = "standby-"
+"""How the names of instances begin that hold no slot."""
 
 _CODES = {
     ConnectionState.DEGRADED: ("link_lost", "link to IBKR lost"),
@@ -100,18 +106,30 @@ def _troubles(inputs: Inputs) -> Iterator[ModeReason]:
 
 
 def _service_trouble(service: str, reports: list[ServiceReport]) -> Iterator[ModeReason]:
-    """A lost link of any replica counts, because what that one serves stands still; otherwise one ready replica is enough."""
     if not reports:
         yield ModeReason(source=service, code="absent", text=f"{service}: absent")
         return
-    states = {report.state for report in reports}
-    if ConnectionState.READY in states and ConnectionState.DEGRADED not in states:
+    if _is_served(service, reports):
         return
+    states = {report.state for report in reports}
     spoken = next(state for state in _CODES if state in states)
     code, words = _CODES[spoken]
     why = next((report.reason for report in reports if report.state is spoken and report.reason), "")
     text = f"{service}: {words} ({why})" if why else f"{service}: {words}"
     yield ModeReason(source=service, code=code, text=text)
+
+
+def _is_served(service: str, reports: list[ServiceReport]) -> bool:
+    """A lost link of any replica counts, because what that one serves stands still; otherwise one ready replica is enough, but of
+    feeds, which share the symbols, no one that has a share may be amiss."""
+    states = {report.state for report in reports}
+    if ConnectionState.READY not in states or ConnectionState.DEGRADED in states:
+        return False
+    return service != FEED or all(report.state is ConnectionState.READY for report in reports if _has_a_share(report))
+
+
+def _has_a_share(report: ServiceReport) -> bool:
+    return report.state is not ConnectionState.STOPPED and not report.instance.startswith(_STANDBY)
 
 
 def _window_reason(window: OpenWindow) -> ModeReason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -105,6 +107,15 @@ def test_an_exchange_says_more_than_smart() -> None:
     leases = Leases([lease(instrument=smart), lease(consumer="b", instrument=cme, since_ms=2_000)])
     (want,) = leases.wants(DataKind.QUOTES, 4_000)
     assert want.instrument == cme
+
+
+@pytest.mark.parametrize("written", ["250.0", "2.5E2"])
+def test_an_option_is_wanted_once_however_its_strike_is_written(written: str) -> None:
+    """Two consumers that write one strike in two ways share one subscription."""
+    plain = Instrument(symbol="AAPL", security_type="OPT", expiry="20261218", strike=Decimal(250), right="C")
+    other = msgspec.structs.replace(plain, strike=Decimal(written))
+    leases = Leases([lease(instrument=plain), lease(consumer="b", instrument=other)])
+    assert wanted(leases) == ["AAPL 20261218 250 C"]
 
 
 def test_those_whose_time_is_over_and_when_the_next_ends() -> None:

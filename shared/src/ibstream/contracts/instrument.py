@@ -79,13 +79,25 @@ def label(instrument: Instrument) -> str:
         case "FUT":
             return f"{instrument.symbol} {instrument.expiry}"
         case "OPT":
-            return f"{instrument.symbol} {instrument.expiry} {instrument.strike} {instrument.right}"
+            return f"{instrument.symbol} {instrument.expiry} {_strike(instrument.strike)} {instrument.right}"
         case "BAG":
             return f"{instrument.symbol} combo of {len(instrument.legs)}"
         case "IND":
             return f"{instrument.symbol} IND"
         case _:
             return instrument.symbol
+
+
+_STRIKE_DIGITS_MAX = 15
+"""Digits before the point, or zeros right behind it: what has more is no strike of anything, and would be a very long name."""
+
+
+def _strike(strike: Decimal | None) -> str:
+    """One name for one number: `250`, whether it was written 250, 250.0 or 2.5E2."""
+    if strike is None or not strike.is_finite() or abs(strike.adjusted()) > _STRIKE_DIGITS_MAX:
+        return str(strike)
+    text = f"{strike:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 _USUAL_EXCHANGES = {"STK": "SMART", "OPT": "SMART", "CASH": "IDEALPRO"}

@@ -315,9 +315,6 @@ def ended_lease_key(lease: str) -> str:
 FEED_MEMBERS_KEY = "feed:members"
 """Set of the names of all feed processes that live, or lived lately: which of them do, their member keys say."""
 
-FEED_MEMBER_PATTERN = "feed:member:*"
-"""Matches the member keys of all feed processes."""
-
 
 def feed_member_key(instance: str) -> str:
     """Key by which a feed process says that it lives and takes a share of the shards; expires with it."""

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.console import Console
 
 from ibstream.cli import formats
@@ -49,9 +51,32 @@ def test_decimals_have_no_exponent(value: str, text: str) -> None:
 def test_a_quote_line_fits_its_header() -> None:
     """Columns end where the header's do, with unknown values too."""
     row = Quote(symbol="BRK.B", bid=412.05, last=412.0, volume=1234567.0, quality=Quality.STALE)
-    line = formats.quote_line(row)
+    line = formats.quote_line(row, 7)
     assert line.split() == ["BRK.B", "412.05", "-", "412.00", "1,234,567", "stale"]
-    assert line.index("412.05") + 6 == formats.QUOTE_HEADER.index("bid") + 3
+    assert line.index("412.05") + 6 == formats.quote_header(7).index("bid") + 3
+
+
+@pytest.mark.parametrize(
+    ("symbols", "width"), [(["AAPL"], 7), (["AAPL", "SPX 20261218 5000.5 C x100 SPXW"], 31), ([], 24)]
+)
+def test_the_column_of_symbols_is_as_wide_as_what_is_asked_for(symbols: list[str], width: int) -> None:
+    """Stocks stay narrow, the longest has room, and where anything may come there is room for an option."""
+    assert formats.symbol_width(symbols) == width
+    assert formats.quote_header(width).index("bid") == width + 7
+
+
+@given(
+    st.sampled_from(["AAPL", "EUR.USD", "ES 202612", "AAPL 20261218 250 C"]),
+    st.lists(st.floats(0.01, 10**12) | st.none(), min_size=4, max_size=4),
+    st.integers(7, 31),
+)
+def test_no_column_runs_into_the_next(symbol: str, values: list[float | None], width: int) -> None:
+    """Whatever the width, the length of the symbol and the sizes of the numbers: the parts of a line can be told apart."""
+    bid, ask, last, volume = values
+    line = formats.quote_line(Quote(symbol=symbol, bid=bid, ask=ask, last=last, volume=volume), width)
+    assert line.startswith(symbol + " ")
+    numbers = [*map(formats.price, (bid, ask, last)), formats.whole(volume)]
+    assert line.removeprefix(symbol).split() == [*numbers, "live"]
 
 
 @pytest.mark.parametrize(

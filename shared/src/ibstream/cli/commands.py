@@ -74,14 +74,16 @@ def up() -> None:
 
 @app.command()
 def quotes(
-    symbols: Annotated[list[str] | None, typer.Argument(help="AAPL MSFT BRK.B ...; all where none is named.")] = None,
+    symbols: Annotated[
+        list[str] | None, typer.Argument(help="AAPL EUR.USD 'ES 202612' ...; all where none is named.")
+    ] = None,
     as_json: Json = False,
     count: Annotated[int | None, typer.Option(min=1, help="End after so many rows.")] = None,
 ) -> None:
     """Quotes as they come: the latest of each symbol, then every change. What is not of the feed's list: `subscribe`."""
-    from ibstream.cli.queries import asked, show_quotes
+    from ibstream.cli.queries import as_quoted, asked, show_quotes
 
-    wanted = [symbol.upper() for symbol in symbols or []]
+    wanted = [as_quoted(symbol) for symbol in symbols or []]
     raise typer.Exit(asked(show_quotes(wanted, as_json=as_json, count=count)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from decimal import Decimal
 
 import msgspec
@@ -22,9 +23,11 @@ from ibstream.contracts.system import Heartbeat, ModeChanged
 
 _encode = msgspec.json.Encoder().encode
 
-QUOTE_HEADER = f"{'symbol':<7}{'bid':>10}{'ask':>10}{'last':>10}{'volume':>14}  quality"
 BAR_HEADER = f"{'start (UTC)':<17}{'open':>10}{'high':>10}{'low':>10}{'close':>10}{'volume':>12}"
 UNKNOWN = "-"
+
+SYMBOL_WIDTH_MIN, SYMBOL_WIDTH_USUAL = 7, 24
+"""Columns of a table's symbols: at least, and where it is not known which will come. An option takes 20 or so."""
 
 
 def as_json(value: object) -> str:
@@ -50,10 +53,21 @@ def whole(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:,.0f}"
 
 
-def quote_line(row: Quote) -> str:
-    """One quote under `QUOTE_HEADER`."""
-    prices = "".join(f"{price(value):>10}" for value in (row.bid, row.ask, row.last))
-    return f"{row.symbol:<7}{prices}{whole(row.volume):>14}  {row.quality}"
+def symbol_width(symbols: Collection[str]) -> int:
+    """How many columns these symbols need; none are named where any may come."""
+    longest = max(map(len, symbols), default=SYMBOL_WIDTH_USUAL)
+    return max(SYMBOL_WIDTH_MIN, longest)
+
+
+def quote_header(width: int) -> str:
+    """The head of a table of quotes, with symbols of `width` columns."""
+    return f"{'symbol':<{width}}{'bid':>10}{'ask':>10}{'last':>10}{'volume':>14}  quality"
+
+
+def quote_line(row: Quote, width: int) -> str:
+    """One quote under the `quote_header` of this width. A longer symbol moves the rest, and runs into nothing."""
+    prices = "".join(f" {price(value):>9}" for value in (row.bid, row.ask, row.last))
+    return f"{row.symbol:<{width}}{prices} {whole(row.volume):>13}  {row.quality}"
 
 
 def bar_line(bar: Bar) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Coroutine
+import re
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from ibstream.bus import BusUnavailable
@@ -28,6 +29,8 @@ SILENCE_S = 5.0
 """Without quotes for so long, the command says what may be wrong; once."""
 
 STRATEGY = "ibstream-cli"
+
+_MULTIPLIER = re.compile(r" X(\d+)(?= |$)")
 
 
 def asked(question: Coroutine[Any, Any, T]) -> T:
@@ -64,14 +67,15 @@ async def show_leased(
 
 async def _show_rows(ours: Client, symbols: Collection[str], *, as_json: bool, count: int | None) -> None:
     shown = 0
+    width = formats.symbol_width(symbols)
     async with ours.quotes(symbols or None) as events:
         hint = asyncio.create_task(_hint_at_silence(ours))
         if not as_json:
-            result(formats.QUOTE_HEADER)
+            result(formats.quote_header(width))
         async for event in events:
             for row in _rows(event):
                 hint.cancel()
-                result(formats.as_json(formats.named(row)) if as_json else formats.quote_line(row))
+                result(formats.as_json(formats.named(row)) if as_json else formats.quote_line(row, width))
                 shown += 1
                 if shown == count:
                     return
@@ -156,10 +160,19 @@ async def _hint_at_silence(ours: Client) -> None:
     await SYSTEM_CLOCK.sleep(SILENCE_S)
     with contextlib.suppress(BusUnavailable):  # whoever reads the quotes says that
         feeds = [beat for beat in await ours.heartbeats() if beat.service == "feed"]
-        say(f"no quotes yet: {_why_silent(feeds[0]) if feeds else 'no feed is running; start it with `ibstream up`'}")
+        say(f"no quotes yet: {why_silent(feeds) if feeds else 'no feed is running; start it with `ibstream up`'}")
 
 
-def _why_silent(feed: Heartbeat) -> str:
-    if feed.state is not ConnectionState.READY:
-        return f"the feed is {feed.state.replace('_', ' ')}" + (f" ({feed.reason})" if feed.reason else "")
-    return f"the feed is ready, with {feed.details.get('subscriptions', 0)} symbols; are those asked for among them?"
+def why_silent(feeds: Sequence[Heartbeat]) -> str:
+    """What may keep quotes away, given every feed process there is: one that is not ready, or else what was asked for."""
+    working = [feed for feed in feeds if feed.state is not ConnectionState.IDLE] or feeds
+    amiss = next((feed for feed in working if feed.state is not ConnectionState.READY), None)
+    if amiss is not None:
+        return f"the feed is {amiss.state.replace('_', ' ')}" + (f" ({amiss.reason})" if amiss.reason else "")
+    wanted = sum(int(feed.details.get("wanted", 0)) for feed in working)
+    return f"the feed is ready, with {wanted} symbols; are those asked for among them?"
+
+
+def as_quoted(words: str) -> str:
+    """What was typed as quotes call it: in capitals, but for the multiplier behind a future, `ES 202612 x1000`."""
+    return _MULTIPLIER.sub(r" x\1", " ".join(words.upper().split()))

@@ -30,6 +30,9 @@ from ibstream_feed.watch import Watch
 REVIEW_S = 0.5
 """How often every line is looked at."""
 
+COUNT_S = 1.0
+"""How often, at most, the rows that are stale or delayed are counted for the metrics."""
+
 FARM_DOWN_S_MAX = 180.0
 """A farm that IBKR has not called connected for so long is looked at no more: its lines are asked for again like any others."""
 
@@ -69,6 +72,7 @@ class SubscriptionDesk:
         self._clock = clock
         self._register = Register(settings.stale_after_s)
         self._watch = Watch(book, self._register, contracts, stale_after_s=settings.stale_after_s, clock=clock)
+        self._count_at_s = 0.0
         self._looked_up: set[str] = set()
         self._leaving: set[str] = set()
         self._farms_down: dict[str, float] = {}
@@ -305,6 +309,14 @@ class SubscriptionDesk:
             self.planner.renew()
         metrics.SUBSCRIPTIONS.set(len(self._register))
         metrics.QUARANTINED.set(self._register.left_alone)
+        self._count_rows(now_s)
+
+    def _count_rows(self, now_s: float) -> None:
+        if now_s >= self._count_at_s:
+            self._count_at_s = now_s + COUNT_S
+            figures = self._watch.figures()
+            metrics.QUOTES_STALE.set(figures["stale"])
+            metrics.QUOTES_DELAYED.set(figures["delayed"])
 
     def _act(self, line: Line, subscription: Subscription, do: Do) -> None:
         match do:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Collection, Iterator
 
 from ibstream.contracts.feed import SubscriptionOutcome
 from ibstream.contracts.quotes import Quality
-from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream_feed.contracts import Contracts
 from ibstream_feed.domain.book import QuoteBook
@@ -66,12 +65,10 @@ class Watch:
         return [line for line in self._book if not (line.is_stale or line.is_sampled or line.symbol in self._register)]
 
     def figures(self) -> dict[str, int]:
-        """How many rows are stale, and how many are delayed; to the metrics, too."""
+        """How many rows are stale, and how many are delayed."""
         qualities = [line.quality for line in self._book]
         stale = qualities.count(Quality.STALE)
         late = qualities.count(Quality.DELAYED) + qualities.count(Quality.DELAYED_FROZEN)
-        metrics.QUOTES_STALE.set(stale)
-        metrics.QUOTES_DELAYED.set(late)
         return {"stale": stale, "delayed": late}
 
     @staticmethod

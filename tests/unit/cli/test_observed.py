@@ -12,7 +12,7 @@ from ibstream.cli.formats import as_json
 from ibstream.cli.observed import Observed
 from ibstream.client import EpochChanged, Gap, OrderOutcome, QuoteSnapshot, Repeated
 from ibstream.contracts.orders import OrderStatus, Reason
-from ibstream.contracts.quotes import Quote, QuoteBatch
+from ibstream.contracts.quotes import Quality, Quote, QuoteBatch
 from ibstream.contracts.system import ConnectionState, Heartbeat, Mode, ModeChanged, ModeReason
 from ibstream.runtime.clock import SYSTEM_CLOCK
 
@@ -97,6 +97,27 @@ def test_symbols_without_prices_do_not_count() -> None:
     row = Quote(symbol="AAPL", last=1.0)
     observed.take_quotes(QuoteBatch(shard=0, epoch=1, seq=1, published_at=1, rows=[row]), elapsed_s=1)
     assert (observed.quotes, len(observed.quoted), observed.first_quote_s) == (1, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("quality", "counted"),
+    [
+        (Quality.LIVE, (1, 1, 2.0)),
+        (Quality.DELAYED, (1, 1, 2.0)),
+        (Quality.FROZEN, (1, 1, 2.0)),
+        (Quality.DELAYED_FROZEN, (1, 1, 2.0)),
+        (Quality.SNAPSHOT, (1, 1, None)),
+        (Quality.STALE, (0, 0, None)),
+    ],
+)
+def test_what_counts_as_a_quote(quality: Quality, counted: tuple[int, int, float | None]) -> None:
+    """What a line brings, late or not. A snapshot is a quote of its symbol, but not the first that is waited for; a stale row,
+    as a new feed writes for all that was known, is shown and is no quote at all."""
+    row = Quote(symbol="AAPL", bid=1.0, ask=1.1, quality=quality)
+    observed = Observed()
+    observed.take_quotes(QuoteBatch(shard=0, epoch=1, seq=1, published_at=1, rows=[row]), elapsed_s=2.0)
+    assert (observed.quotes, len(observed.quoted), observed.first_quote_s) == counted
+    assert observed.latest == {"AAPL": row}
 
 
 def test_what_is_waited_for_is_said() -> None:

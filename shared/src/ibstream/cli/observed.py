@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ibstream.cli.formats import event_line
 from ibstream.client import EpochChanged, Gap, OrderOutcome, QuoteEvent, QuoteSnapshot, Repeated
 from ibstream.contracts.orders import OrderEvent, OrderStatus
-from ibstream.contracts.quotes import Quote, QuoteBatch
+from ibstream.contracts.quotes import Quality, Quote, QuoteBatch
 from ibstream.contracts.registry import SERVICES
 from ibstream.contracts.system import ConnectionState, Heartbeat, Mode, ModeChanged
 
@@ -23,14 +23,14 @@ class Observed:
     """Filled in by the demo's watchers, read by its view and its verdict."""
 
     quotes: int = 0
-    """Rows that came in batches."""
+    """Rows that came in batches, but for stale ones: those say that there is no quote."""
     gaps: int = 0
     """Places where continuity is broken or cannot be proved: gaps, repeats, epochs begun after quotes flowed."""
     quoted: set[str] = field(default_factory=set)
-    """Symbols with a bid and an ask."""
+    """Symbols of which a bid and an ask came that were not stale; where no line is free, of a snapshot."""
     latest: dict[str, Quote] = field(default_factory=dict)
     first_quote_s: float | None = None
-    """Seconds from the start to the first quote with a bid and an ask."""
+    """Seconds from the start to the first bid and ask that a line brought, delayed or not; a snapshot is not waited for."""
     order_lines: list[str] = field(default_factory=list)
     order_outcome: str = NONE
     order_filled: int = 0
@@ -49,11 +49,15 @@ class Observed:
             case QuoteSnapshot():
                 self.latest.update((row.symbol, row) for row in event.rows)
             case QuoteBatch():
-                self.quotes += len(event.rows)
                 self.latest.update((row.symbol, row) for row in event.rows)
-                self.quoted.update(row.symbol for row in event.rows if row.bid is not None and row.ask is not None)
-                if self.quoted and self.first_quote_s is None:
-                    self.first_quote_s = elapsed_s
+                self._count([row for row in event.rows if row.quality is not Quality.STALE], elapsed_s)
+
+    def _count(self, rows: list[Quote], elapsed_s: float) -> None:
+        self.quotes += len(rows)
+        priced = [row for row in rows if row.bid is not None and row.ask is not None]
+        self.quoted.update(row.symbol for row in priced)
+        if self.first_quote_s is None and any(row.quality is not Quality.SNAPSHOT for row in priced):
+            self.first_quote_s = elapsed_s
 
     def take_order_event(self, event: OrderEvent) -> None:
         """The next event of the demo's order."""

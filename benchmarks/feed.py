@@ -41,7 +41,7 @@ from _feed.rig import Feed, Rig, rig_in
 
 PACES = (5_000, 20_000, 50_000)
 NAMED = 20_000
-"""The pace whose figures have names in the issue."""
+"""The pace whose figures are reported by name."""
 FEW, SOME, MANY = 50, 500, 2_000
 
 
@@ -164,7 +164,7 @@ async def soaking(feed: Feed, minutes: float) -> Found:
 
 
 async def measure(effort: Effort, soak_minutes: float) -> Found:
-    """Everything, and the figures under the issue's names."""
+    """Everything, and the figures by their names."""
     with tempfile.TemporaryDirectory(prefix="ibstream-bench-") as name:
         folder = Path(name)
         async with rig_in(folder) as rig:

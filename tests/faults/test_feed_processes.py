@@ -46,7 +46,7 @@ TICK_INTERVAL_MS = 100
 STARTED_WITHIN_S = 60.0
 SETTLED_WITHIN_S = 30.0
 MOVED_WITHIN_S = 5.0
-"""From the death of a process to fresh rows of all that it had: issue 5, part 7."""
+"""From the death of a process to fresh rows of all that it had."""
 HANDED_OVER_WITHIN_S = 5.0
 """The same where one comes or goes by its own word."""
 

@@ -14,7 +14,7 @@ from support import eventually, run
 
 from ibstream.bus import Bus, BusUnavailable, Lease, LeaseLost
 from ibstream.bus.lease import COUNTER_KEY, TTL_S
-from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock
+from ibstream.runtime.clock import SYSTEM_CLOCK, ManualClock, SystemClock
 
 NAME = "lease:client-id:127.0.0.1:4002:1"
 SHORT_S = 0.8
@@ -218,6 +218,29 @@ def test_it_is_lost_at_the_moment_its_ttl_ends(private_server: Servers) -> None:
             assert held == [True, True, False]
             with pytest.raises(LeaseLost):
                 await keeping
+
+    run(scenario())
+
+
+def test_a_machine_that_slept_holds_nothing_that_ran_out_meanwhile(redis_url: str) -> None:
+    """The monotonic clock stood still; the time of day went on, and another may hold it by now."""
+
+    class SleptClock(SystemClock):
+        slept_ns = 0
+
+        def time_ns(self) -> int:
+            return super().time_ns() + self.slept_ns
+
+    async def scenario() -> None:
+        async with Bus(redis_url, client_name="test") as bus:
+            clock = SleptClock()
+            one = await taken(Lease(bus, NAME, holder="a", clock=clock, ttl_s=60))
+            clock.slept_ns = 59 * 10**9
+            assert one.held
+            clock.slept_ns = 61 * 10**9
+            assert not one.held
+            with pytest.raises(LeaseLost):
+                await one.keep()
 
     run(scenario())
 

@@ -3,33 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from ibstream.runtime.clock import Clock
+from ibstream.bus.lease import Trust
 from ibstream_feed.adapters.shard_leases import TTL_S
 
 TRUST_S = TTL_S - 0.2
 """How long a lease is trusted from when its renewal was sent: a loop that is late must still be done before another begins."""
-
-
-class Trust(NamedTuple):
-    """Until when a lease is trusted, by both of this process's clocks.
-
-    The monotonic clock stands still while the machine sleeps, and the time of day can be set back: whichever says that the
-    lease has run out is believed.
-    """
-
-    monotonic_s: float
-    time_ns: int
-
-    @classmethod
-    def from_now(cls, clock: Clock) -> Trust:
-        """Of what is asked for now; to be called before it is sent."""
-        return cls(clock.monotonic() + TRUST_S, clock.time_ns() + round(TRUST_S * 1e9))
-
-    def left_s(self, clock: Clock) -> float:
-        """How long it lasts yet; zero or less when it is over."""
-        return min(self.monotonic_s - clock.monotonic(), (self.time_ns - clock.time_ns()) / 1e9)
 
 
 class HeldShard:

@@ -19,6 +19,7 @@ from typing import Any
 import structlog
 
 from ibstream.bus import Bus, BusRefused, BusUnavailable
+from ibstream.bus.lease import Trust
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.errors import RecoverableError
@@ -26,7 +27,7 @@ from ibstream.runtime.service import Slot
 from ibstream.runtime.supervise import CANCEL_GRACE_S, unless
 from ibstream_feed.adapters.shard_leases import Member, Report, ShardLeases
 from ibstream_feed.domain.rendezvous import owners
-from ibstream_feed.shards import TRUST_S, HeldShard, ShardKeeper, Trust
+from ibstream_feed.shards import TRUST_S, HeldShard, ShardKeeper
 
 RENEW_INTERVAL_S = 0.5
 
@@ -122,7 +123,7 @@ class Sharing:
         return max(0.0, min((held.trust.left_s(self._clock) for held in self._held.values()), default=TRUST_S))
 
     async def _renew(self) -> Report:
-        trust = Trust.from_now(self._clock)
+        trust = Trust.lasting(TRUST_S, self._clock)
         tokens = {shard: held.token for shard, held in self._held.items()}
         report = await self._leases.keep(tokens, deadline_s=min(ANSWER_S, self._left_s()))
         for shard in report.kept:
@@ -157,7 +158,7 @@ class Sharing:
         wanted = [shard for shard in sorted(self._ours) if shard in free and shard not in self._held]
         if not wanted:
             return
-        trust = Trust.from_now(self._clock)
+        trust = Trust.lasting(TRUST_S, self._clock)
         tokens = await self._leases.acquire(wanted, deadline_s=min(ANSWER_S, self._left_s()))
         for shard, token in tokens.items():
             held = self._held[shard] = HeldShard(token, trust)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import structlog
 
@@ -50,11 +50,34 @@ class LeaseLost(RecoverableError):  # noqa: N818 - a state of the world
     """The lease ran out or belongs to another. What it guarded must be let go at once."""
 
 
+class Trust(NamedTuple):
+    """Until when a lease is trusted, by both of this process's clocks.
+
+    The monotonic clock stands still while the machine sleeps, and the time of day can be set back: whichever says that the
+    lease has run out is believed.
+    """
+
+    monotonic_s: float
+    time_ns: int
+
+    @classmethod
+    def lasting(cls, lasts_s: float, clock: Clock) -> Trust:
+        """Of what is asked for now; to be called before it is sent."""
+        return cls(clock.monotonic() + lasts_s, clock.time_ns() + round(lasts_s * 1e9))
+
+    def left_s(self, clock: Clock) -> float:
+        """How long it lasts yet; 0 when it is over."""
+        return max(0.0, min(self.monotonic_s - clock.monotonic(), (self.time_ns - clock.time_ns()) / 1e9))
+
+
+_NONE = Trust(0.0, 0)
+
+
 class Lease:
     """The right to `name`, for one holder at a time.
 
     `token` is the fencing token: it is greater than that of every holder before (see `COUNTER_KEY`), so whoever keeps the
-    greatest token seen can refuse one that woke up late. The lease is only trusted by this process's own clock: it counts as
+    greatest token seen can refuse one that woke up late. The lease is only trusted by this process's own clocks: it counts as
     lost `ttl_s` after the last renewal was *sent*, whatever Redis would say.
     """
 
@@ -74,23 +97,23 @@ class Lease:
         self._clock = clock
         self._ttl_s = ttl_s
         self._renew_interval_s = renew_interval_s
-        self._trusted_until = 0.0
+        self._trust = _NONE
         self.token = 0
         """The fencing token; 0 while not held."""
 
     @property
     def held(self) -> bool:
         """Whether this process may act on it now."""
-        return self.token > 0 and self._clock.monotonic() < self._trusted_until
+        return self.token > 0 and self._left_s > 0
 
     async def try_acquire(self) -> bool:
         """Take it if it is free; raise as `Bus.call` does."""
-        asked_at = self._clock.monotonic()
+        trust = Trust.lasting(self._ttl_s, self._clock)
         token = await self._bus.run_script(_ACQUIRE, [self.name, COUNTER_KEY], [self._holder, self._ttl_ms])
         if not token:
             return False
         self.token = cast("int", token)
-        self._trusted_until = asked_at + self._ttl_s
+        self._trust = trust
         return self.held  # an answer that took longer than the lease lasts is worth nothing
 
     async def keep(self) -> None:
@@ -118,11 +141,11 @@ class Lease:
 
     @property
     def _left_s(self) -> float:
-        return max(0.0, self._trusted_until - self._clock.monotonic())
+        return self._trust.left_s(self._clock)
 
     async def _renewed(self) -> bool:
         """False if it belongs to another; True if it was renewed, or if nobody knows and time is left."""
-        asked_at = self._clock.monotonic()
+        trust = Trust.lasting(self._ttl_s, self._clock)
         command = self._bus.redis.eval(_RENEW, 1, self.name, self._value, str(self._ttl_ms))  # in one message
         try:
             renewed = await self._bus.call(command, deadline_s=min(self._left_s, self._renew_interval_s))
@@ -130,5 +153,5 @@ class Lease:
             _log.warning("lease.not_renewed", lease=self.name, error=str(error))
             return True
         if renewed:
-            self._trusted_until = asked_at + self._ttl_s
+            self._trust = trust
         return bool(renewed)

@@ -116,7 +116,8 @@ def quote_symbol(instrument: Instrument) -> str:
     | an index | `SPX IND` |
     | a stock in another currency, or of one exchange alone | `SAP EUR`, `AAPL @ARCA` |
 
-    The primary exchange is no part of it: it helps to find a contract, and is not another one.
+    The primary exchange is no part of it: it helps to find a contract, and is not another one. A strike has no exponent and no
+    needless zeros: `250`, `2.5`.
     """
     parts = [label(instrument)]
     if instrument.currency != _USUAL_CURRENCY and instrument.security_type != "CASH":

@@ -78,7 +78,9 @@ SUBSCRIPTIONS = Gauge("ibstream_subscriptions", "Market data lines in use")
 LINE_BUDGET = Gauge("ibstream_line_budget", "Market data lines that this process may use")
 QUOTES_STALE = Gauge("ibstream_quotes_stale", "Symbols whose row is stale")
 QUOTES_DELAYED = Gauge("ibstream_quotes_delayed", "Symbols whose row is delayed")
-SWEEP_SECONDS = Gauge("ibstream_sweep_seconds", "How long the last round of snapshots through the rest of the list took")
+SWEEP_SECONDS = Gauge(
+    "ibstream_sweep_seconds", "How long the last round of snapshots through the rest of the list took"
+)
 SNAPSHOTS = Counter("ibstream_snapshots", "Snapshots by how they ended", ["outcome"])
 RESUBSCRIBED = Counter("ibstream_resubscribed", "Lines asked for again because they were silent")
 QUARANTINED = Gauge("ibstream_symbols_quarantined", "Symbols that IBKR does not know, or will not give")

@@ -421,6 +421,11 @@ def test_a_consumer_that_is_killed_holds_nothing_after_its_time(redis_url: str) 
     run(play())
 
 
+def _with_interrupts() -> None:
+    """Ctrl-C counts, though the tests themselves may run in the background of a shell, where it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @asynccontextmanager
 async def command(url: str, *words: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """`ibstream` as a person runs it, for as long as the context lasts."""
@@ -430,6 +435,7 @@ async def command(url: str, *words: str) -> AsyncIterator[asyncio.subprocess.Pro
         env=environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_with_interrupts,
     )
     try:
         yield process

@@ -6,7 +6,7 @@ Every run is a stand-in Gateway in a process of its own and its clients in other
 own. Clients subscribe to 1,000 stocks. Two mixes of messages:
 
 flood   `ticks_per_second` is set beyond reach: between the market's ticks the sizes of the books change, as fast as the client
-        reads. Nearly all messages are tickSize. This is what the figures under the issue's names are of.
+        reads. Nearly all messages are tickSize. The figures of the JSON line are of this mix.
 quotes  the market's clock leaps a quarter of a second with every step, so that each step has new quotes: prices with their sizes,
         volumes and times, all of it computed and formatted anew. The harder work, told beside.
 
@@ -257,7 +257,7 @@ def decoded(seconds: float, warm_up_s: float, options: Options) -> Figures:
 
 
 def measure(seconds: float, warm_up_s: float, tell: Callable[[str, Figures], None]) -> Figures:
-    """All runs, and the figures under the names of the issue."""
+    """All runs, and the figures of the JSON line by their names."""
     found: dict[str, Figures] = {}
 
     def note(name: str, figures: Figures) -> None:

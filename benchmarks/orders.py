@@ -10,7 +10,7 @@ the way of a request   from right before XADD to the arrival of the placeOrder m
                        All stamps are CLOCK_MONOTONIC of this machine; arrivals are stamped when the bytes are in the witness's
                        process.
 requests a second      with the simulated executor, all written at once, until each is acknowledged and what became of it is on
-                       `orders:events`: a limit order works, a market order is filled. The figure under the issue's name is of
+                       `orders:events`: a limit order works, a market order is filled. The figure named in JSON is of
                        limit orders, one order and nothing else; a market order's fill, commission and position come on top.
                        Beside it a script that reads one request, writes two events, waits for the disk and acknowledges.
 recovery               a broker with 1,000 working orders is killed and started again: from asking IBKR for its lists until ready.
@@ -109,7 +109,7 @@ async def simulated(rig: Rig, *, requests: int, rounds: int, tell: Tell) -> dict
 
 
 async def measure(*, quick: bool, tell: Tell) -> dict[str, float]:
-    """Everything, and the figures under the issue's names."""
+    """Everything, and the figures of the JSON line by their names."""
     rounds = ROUNDS_QUICK if quick else ROUNDS
     with tempfile.TemporaryDirectory(prefix="ibstream-bench-") as name:
         async with rig_in(Path(name) / "gateway") as rig:

@@ -37,6 +37,17 @@ class Movements:
         """Something moved an instrument's quantity by so much."""
         self._moves[con_id].append((at, moved))
 
+    def add_older_form(self, con_id: int, at: datetime, now: datetime, older: Decimal, counted: Decimal) -> None:
+        """An execution of `at` that was heard of in its corrected form first: for a while it was of another quantity.
+
+        The two moves cancel out, so that the quantity stays as it is; a listing may show what lay between them. Nothing where
+        the older form was counted when it was heard of, or is told again, or is too old to matter.
+        """
+        moves = self._moves[con_id]
+        if now - at > KEPT_FOR or (at, older) in moves or (at, older - counted) in moves:
+            return
+        moves.extend([(at, older - counted), (now, counted - older)])
+
     def prune(self, now: datetime) -> None:
         """Forget what is older than `KEPT_FOR`."""
         for con_id, moves in list(self._moves.items()):

@@ -16,6 +16,11 @@ WAYS_MAX = 1000
 """Quantities that a baseline may have led to, by which of the executions around it were in it."""
 
 
+def signed(executed: Executed) -> Decimal:
+    """By how much an execution moves a position; negative where it sells."""
+    return executed.quantity if executed.side is Side.BUY else -executed.quantity
+
+
 def as_seen(
     executed: Executed, before: SeenExecution | None, now: datetime, is_new: Callable[[int, datetime], bool]
 ) -> SeenExecution:
@@ -24,7 +29,7 @@ def as_seen(
     `is_new` says of a contract id and a time whether such an execution comes on top of what is held.
     """
     executed_at = min(executed.executed_at, now)
-    quantity = executed.quantity if executed.side is Side.BUY else -executed.quantity
+    quantity = signed(executed)
     return SeenExecution(
         con_id=executed.con_id,
         symbol=executed.symbol,

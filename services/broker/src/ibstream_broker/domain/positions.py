@@ -34,7 +34,15 @@ from ibstream_broker.domain.position_lines import (
     seen_field,
     together,
 )
-from ibstream_broker.domain.position_steps import after_execution, as_held, as_seen, taken_over, told_apart, with_later
+from ibstream_broker.domain.position_steps import (
+    after_execution,
+    as_held,
+    as_seen,
+    signed,
+    taken_over,
+    told_apart,
+    with_later,
+)
 from ibstream_broker.domain.seen_executions import KEPT_FOR, KEPT_MAX, SeenExecutions
 
 
@@ -112,7 +120,8 @@ class PositionBook:
         if executed.security_type == "BAG" or not executed.con_id or executed.account not in ("", self.account):
             return NOTHING
         before = self._seen.get(seen_field(executed.con_id, executed.exec_id))
-        if self._seen.knows(before, executed.exec_id):
+        if before is not None and self._seen.knows(before, executed.exec_id):
+            self._note_older_form(before, executed, now)
             return NOTHING
         seen = as_seen(executed, before, now, self._is_new)
         self._seen.put_all([seen])
@@ -182,6 +191,12 @@ class PositionBook:
         taken = self._take_over(listed, asked_at)
         told = tuple(line.mismatch(self.account, now) for line in ended)
         return msgspec.structs.replace(taken, events=told, clear=True)
+
+    def _note_older_form(self, known: SeenExecution, executed: Executed, now: datetime) -> None:
+        """What was corrected can be heard of after its correction; a listing may be of the moment between the two."""
+        older = signed(executed)
+        if known.counted and older != known.quantity:
+            self._moves.add_older_form(known.con_id, known.executed_at, now, older, known.quantity)
 
     def _is_new(self, con_id: int, executed_at: datetime) -> bool:
         """Whether an execution not seen before came after all that the quantity holds."""

@@ -475,3 +475,15 @@ def test_a_correction_that_is_heard_before_what_it_corrects_gives_no_alarm(hides
     account.settle()
     assert {event.con_id for event in account.told} == ({2} if hides else set())
     assert account.book.quantity(1) == -50
+
+
+def test_a_listing_that_agrees_by_chance_settles_nothing() -> None:
+    """Amid trading, an execution that is not heard of yet hides one that the baseline did not hold: both are told apart later."""
+    acts: list[Act] = [
+        lambda it: it.crash(2, -10),  # in the very moment of the first listing: nobody knows whether that held it
+        lambda it: it.wait(40.0),
+        lambda it: it.trade(2, 10, 0.3),
+        lambda it: it.list_positions(0.0, 0.0),
+    ]
+    account = lived(-2.0, [], acts)
+    assert (account.told, account.wrong()) == ([], set())

@@ -74,6 +74,11 @@ class Movements:
                 return True
         return listed.quantity in sums
 
+    def any_around(self, con_id: int, listed: Listed) -> bool:
+        """Whether anything moved within `GRACE` of a listing, so that it may be in it or not."""
+        moves = self._moves.get(con_id, ())
+        return any(listed.asked_at - GRACE <= at <= listed.come_at + GRACE for at, _ in moves)
+
     def then(self, con_id: int, quantity: Decimal, listed: Listed) -> Decimal:
         """What the quantity, which is now this, was when a listing was asked for, by the times of the executions."""
         return quantity - sum((moved for at, moved in self._moves.get(con_id, ()) if at > listed.asked_at), ZERO)

@@ -230,6 +230,9 @@ class PositionBook:
         """What a listing says of one instrument: right now, wrong now, or to be looked at again."""
         if self._moves.explains(line.con_id, line.quantity, said):
             self._doubts.pop(line.con_id, None)
+            if self._is_uncertain(line):  # what is heard yet may show that it agreed by chance: `review` settles it
+                self._doubts[line.con_id] = said
+                self._lines[line.con_id] = line
             return self._agree(line, said, said.come_at)
         if at_once and line.rested(said.asked_at):
             return self._disagree(line, said, said.come_at)
@@ -240,12 +243,17 @@ class PositionBook:
     def _find(self, line: PositionLine, said: Listed, now: datetime) -> PositionChange:
         """What a listing said of one instrument, now that everything is heard that could explain it."""
         if self._moves.explains(line.con_id, line.quantity, said):
-            return self._agree(line, said, now)
+            settles = line.rested(said.asked_at) and not self._moves.any_around(line.con_id, said)
+            return self._agree(line, said, now, settles=settles)
         return self._disagree(line, said, now)
 
-    def _agree(self, before: PositionLine, said: Listed, now: datetime) -> PositionChange:
+    def _is_uncertain(self, line: PositionLine) -> bool:
+        """Whether executions lie so close to the baseline that it may hold them or not."""
+        return not line.settled and bool(self._seen.around(line.con_id, line.since))
+
+    def _agree(self, before: PositionLine, said: Listed, now: datetime, *, settles: bool = False) -> PositionChange:
         line = before.agreeing()
-        if not line.settled and (line.rested(said.asked_at) or not self._seen.around(line.con_id, line.since)):
+        if not line.settled and (settles or not self._is_uncertain(line)):
             line = line.settling(said.asked_at)
         if line.is_over(now - KEPT_FOR):
             self._lines.pop(line.con_id, None)

@@ -339,7 +339,7 @@ def test_capacity_is_what_the_limit_leaves() -> None:
             await port.terms(AAPL)
             asked = await desk.placement(resting("y-1"))
             limit = settings_for(1).broker.requests_per_s
-            await eventually(lambda: port.capacity() == limit, what="a quiet second")
+            await eventually(lambda: port.capacity() == limit, within_s=3, what="a quiet second")
             await port.room()
             assert port.capacity() == limit - 1
             await port.what_if(asked, sent=lambda: None)

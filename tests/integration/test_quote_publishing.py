@@ -411,6 +411,47 @@ def test_an_epoch_is_greater_than_that_of_the_writer_before_whatever_its_clock_s
     run(scenario())
 
 
+def test_what_stands_in_the_stream_and_was_not_saved_any_more_is_taken_over_too(redis_url: str) -> None:
+    """Its writer was killed in between: of each symbol the newest row is taken, so that none goes back in time or price."""
+
+    async def scenario() -> None:
+        async with at_work(redis_url) as rig:
+            rig.tick(10)
+            await rig.arrived(10)
+            shard = rig.book.shard_of("AAPL")
+            now_ns = SYSTEM_CLOCK.time_ns()
+            saved = Quote("AAPL", 10.0, bid_size=1.0, quality=Quality.STALE, time_ns=now_ns)
+            written = Quote("AAPL", 11.0, bid_size=1.0, time_ns=saved.time_ns + 1)
+            unwanted = Quote("GONE", 1.0, bid_size=1.0, time_ns=saved.time_ns + 1)
+            newest = (await batches(rig.bus, shard))[-1]
+            batch = QuoteBatch(shard=shard, epoch=newest.epoch + 9, seq=1, published_at=1, rows=[written, unwanted])
+            fields: dict[Any, Any] = {"type": type_of(batch), "data": encode(batch)}
+            rig.publisher.lost([shard])
+            rig.book.close("AAPL")
+            await rig.bus.set_fields(last_quotes_key(shard), {"AAPL": msgspec.json.encode(saved)})
+            await rig.bus.call(raw(rig.bus).xadd(QUOTES.named(shard).name, fields))
+            await eventually(lambda: rig.publisher._pipe.is_connected, what="the connection")
+            await rig.publisher.take_over(shard, SYMBOLS, 0)
+            (row,) = [
+                one for one in (await until_written(rig.bus, shard, batch.epoch + 1)).rows if one.symbol == "AAPL"
+            ]
+            assert (row.bid, row.quality) == (11.0, Quality.STALE)
+            assert row.time_ns >= written.time_ns
+            assert rig.book.get("GONE") is None
+
+    run(scenario())
+
+
+async def until_written(bus: Bus, shard: int, epoch: int) -> QuoteBatch:
+    """The first batch of an epoch, once it is there."""
+
+    async def found() -> QuoteBatch | None:
+        return next((batch for batch in await batches(bus, shard) if batch.epoch >= epoch), None)
+
+    batch: QuoteBatch = await eventually(found, what=f"a batch of epoch {epoch}")
+    return batch
+
+
 def test_a_stream_whose_newest_entry_cannot_be_read_is_taken_over_all_the_same(redis_url: str) -> None:
     """Somebody wrote nonsense into it."""
 

@@ -16,13 +16,14 @@ from typing import Any
 import structlog
 
 from ibstream.bus import Bus, BusUnavailable, Pipe
-from ibstream.contracts.base import ContractError, encode, type_of
+from ibstream.contracts.base import encode, type_of
 from ibstream.contracts.quotes import Quality, Quote, QuoteBatch
 from ibstream.contracts.registry import QUOTES
 from ibstream.runtime import metrics
 from ibstream.runtime.clock import Clock
 from ibstream.runtime.settings import FeedSettings
 from ibstream.runtime.supervise import unless
+from ibstream_feed.adapters.stream_tail import newest_rows, written_lately
 from ibstream_feed.domain.book import QuoteBook
 from ibstream_feed.domain.sequence import Sequence
 from ibstream_feed.last_values import RETRY_S, LastValues
@@ -43,7 +44,6 @@ ANSWERED_S = 2.5
 """How long Redis may take to answer. A lease lasts longer: what waits in a connection by then is another writer's to say."""
 
 _TAG = type_of(QuoteBatch)
-_codec = QUOTES.codec()
 _entries_published = metrics.ENTRIES_PUBLISHED.labels(metrics.stream_label(QUOTES.named(0).name))
 _log = structlog.get_logger(__name__)
 
@@ -124,17 +124,20 @@ class QuotePublisher:
     async def take_over(self, number: int, wanted: Collection[str], floor: int) -> None:
         """This process has just become the only writer of a shard: go on where its writer before has left off.
 
-        Begins an epoch greater than `floor` and than that of the shard's newest batch. Last values of `wanted` symbols go
-        into the book, as stale, unless it knows better; they are published and saved so. Others are removed. Raises as
-        `Bus.call`; then nothing has begun, and the caller may try again.
+        Begins an epoch greater than `floor` and than that of the shard's newest batch. What is known last of `wanted` symbols,
+        by the hash or by what stands in the stream and was not saved any more, goes into the book, as stale, unless that knows
+        better; it is published and saved so. Others are removed. Raises as `Bus.call`; then nothing has begun, and the caller
+        may try again.
         """
         shard = self._shards[number]
         shard.is_taken = False  # whatever was known of it: others may have written since
-        before = await self._epoch_before(shard)
-        rows = await self._last.take_over(number, wanted)
+        lag_s = max(SAVED_EVERY_S_MAX, self._settings.last_values_interval_s) + LET_GO_S
+        batches = await written_lately(self._bus, shard.stream, lag_s)
+        rows = newest_rows(batches, await self._last.take_over(number, wanted))
+        before = batches[0].epoch if batches else 0
         shard.sequence.begin(self._clock.time_ns() // 1_000_000, after=max(floor, before))
-        for row in rows:
-            self._restore(row)
+        for symbol in rows.keys() & set(wanted):
+            self._restore(rows[symbol])
         for line in filter(None, map(self._book.get, wanted)):
             if line.shard == number and line.time_ns:
                 self._book.show(line)
@@ -288,15 +291,6 @@ class QuotePublisher:
                 yield
         except TimeoutError:
             _log.warning("feed.redis_is_slow", waited_s=deadline_s)
-
-    async def _epoch_before(self, shard: _Shard) -> int:
-        """The epoch of the shard's newest batch, whoever wrote it; 0 where there is none that can be read."""
-        for _, fields in await self._bus.ask("XREVRANGE", shard.stream, "+", "-", "COUNT", 1):
-            named = dict(zip(fields[::2], fields[1::2], strict=True))
-            with contextlib.suppress(ContractError):
-                batch = _codec.decode(named.get(b"type", b""), named.get(b"data", b""))
-                return batch.epoch if isinstance(batch, QuoteBatch) else 0
-        return 0
 
     def _restore(self, row: Quote) -> None:
         line = self._book.open(row.symbol)
